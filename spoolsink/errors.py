@@ -1,0 +1,170 @@
+"""Every exception that crosses a module boundary, as one tree.
+
+SpoolsinkError
+├── ConfigError                    the configuration file (all problems at once)
+├── RecordError                    one record; knows topic partition, offset and stage
+│   ├── ConversionError
+│   ├── LayoutError
+│   └── FormatError
+├── SpoolError
+│   ├── SegmentCorruptError        dropped, counted and read again from Kafka
+│   └── SpoolLockedError
+├── ObjectStoreError
+│   ├── RetryableStoreError        the same call may succeed later
+│   ├── UploadGoneError            the multipart upload vanished: HEAD decides
+│   ├── ObjectConflictError        the key is taken
+│   └── OperatorStoreError         somebody must mend something; nothing is dropped
+└── ConsumerError
+    ├── CommitRefusedError         this member does not own the topic partition any more
+    ├── CommitUnknownError         the reply was lost: read back before anything else
+    ├── CommitTooLargeError        the broker allows less metadata than we sent
+    ├── MetadataVersionError       commit metadata of a version that we do not know
+    └── OffsetLostError            the committed offset is not in the log
+
+A full spool is a wait, not an exception. A broken invariant of ours is a `RuntimeError`.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spoolsink.records import TopicPartition
+
+
+class SpoolsinkError(Exception):
+    """Root of everything that spoolsink raises on purpose."""
+
+
+class ConfigError(SpoolsinkError):
+    """The configuration cannot be used; `problems` lists every finding, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class RecordError(SpoolsinkError):
+    """One record cannot be converted, placed or encoded.
+
+    Converters, layouts and formats raise it without a place (they see values, not offsets);
+    the pipeline fills in `topic_partition` and `offset`.
+    """
+
+    stage = "record"
+
+    def __init__(
+        self,
+        message: str,
+        topic_partition: "TopicPartition | None" = None,
+        offset: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.topic_partition = topic_partition
+        self.offset = offset
+
+    def __str__(self) -> str:
+        if self.topic_partition is None:
+            return f"{self.stage}: {self.message}"
+        topic, number = self.topic_partition
+        return f"{topic}-{number} offset {self.offset}: {self.stage}: {self.message}"
+
+
+class ConversionError(RecordError):
+    """The bytes of a key or value are not what the converter reads."""
+
+    stage = "convert"
+
+
+class LayoutError(RecordError):
+    """The record has no S3 partition."""
+
+    stage = "layout"
+
+
+class FormatError(RecordError):
+    """The value cannot be written in the configured format."""
+
+    stage = "format"
+
+
+class SpoolError(SpoolsinkError):
+    """The spool directory cannot be used as it should."""
+
+
+class SegmentCorruptError(SpoolError):
+    """A segment's bytes are not what was written; carries the place."""
+
+    def __init__(self, path: str, position_bytes: int, what: str) -> None:
+        super().__init__(f"{path}: at byte {position_bytes}: {what}")
+        self.path = path
+        self.position_bytes = position_bytes
+        self.what = what
+
+
+class SpoolLockedError(SpoolError):
+    """Another process owns the spool directory."""
+
+
+class ObjectStoreError(SpoolsinkError):
+    """An S3 call failed; `operation` and `code` are S3's own names."""
+
+    def __init__(self, operation: str, code: str, message: str, bucket: str, key: str = "") -> None:
+        super().__init__(f"{operation} s3://{bucket}/{key}: {code}: {message}")
+        self.operation = operation
+        self.code = code
+        self.message = message
+        self.bucket = bucket
+        self.key = key
+
+
+class RetryableStoreError(ObjectStoreError):
+    """Timeouts, 5xx, throttling, connections, and every code that is not known."""
+
+
+class UploadGoneError(ObjectStoreError):
+    """NoSuchUpload: aborted, or completed by an attempt whose reply was lost."""
+
+
+class ObjectConflictError(ObjectStoreError):
+    """412 Precondition Failed: the key is taken, perhaps by our own earlier attempt."""
+
+
+class OperatorStoreError(ObjectStoreError):
+    """Refused key, missing bucket, expired credential: hold, say so, try again."""
+
+
+class ConsumerError(SpoolsinkError):
+    """Kafka refused or could not answer."""
+
+
+class CommitRefusedError(ConsumerError):
+    """The generation is not ours any more; nothing of this assignment may be committed."""
+
+
+class CommitUnknownError(ConsumerError):
+    """The commit's outcome is unknown; it must be read back before the next one."""
+
+
+class CommitTooLargeError(ConsumerError):
+    """OFFSET_METADATA_TOO_LARGE: the broker's limit is lower than the metadata."""
+
+
+class MetadataVersionError(ConsumerError):
+    """Commit metadata was written by another version of spoolsink: not touched."""
+
+
+class OffsetLostError(ConsumerError):
+    """The committed offset is outside the log; `log_start` and `log_end` are Kafka's."""
+
+    def __init__(
+        self, topic_partition: "TopicPartition", offset: int, log_start: int, log_end: int
+    ) -> None:
+        topic, number = topic_partition
+        super().__init__(
+            f"{topic}-{number}: committed offset {offset} is outside the log "
+            f"[{log_start}, {log_end})"
+        )
+        self.topic_partition = topic_partition
+        self.offset = offset
+        self.log_start = log_start
+        self.log_end = log_end
