@@ -157,9 +157,7 @@ class PartitionCuts:
 
     # -- ownership -------------------------------------------------------------------------
 
-    def assigned(
-        self, offset: int, metadata: str, local: Iterable[Cut] = ()
-    ) -> Takeover:
+    def assigned(self, offset: int, metadata: str, local: Iterable[Cut] = ()) -> Takeover:
         """Take over at the committed `(offset, metadata)`.
 
         With CONTINUED everything held stays valid (nobody committed in between, or it was our
@@ -294,9 +292,7 @@ class PartitionCuts:
             is_intended = cut.mark in recorded.cuts
             # A floor keeps only full splits as they are: what else lies below it grows with a
             # later end, so it waits for the intent.
-            allowed += (
-                o for o in cut.objects if is_intended or (o.is_split and o.last < floor)
-            )
+            allowed += (o for o in cut.objects if is_intended or (o.is_split and o.last < floor))
         allowed += (o for o in self.open.splits if o.last < recorded.horizon)
         return [o for o in allowed if o.state is ObjectState.WAITING]
 
@@ -464,9 +460,7 @@ class PartitionCuts:
 
     def _fits(self, cuts: tuple[Mark, ...], floor: Mark | None, newest: Mark) -> bool:
         recorded = self._commits.metadata
-        is_promised = recorded is not None and (
-            newest in recorded.cuts or newest == recorded.floor
-        )
+        is_promised = recorded is not None and (newest in recorded.cuts or newest == recorded.floor)
         limit = self._limit if is_promised else self._limit - _HEADROOM
         return len(encode(CommitMetadata(self.identity, cuts, floor))) <= limit
 
