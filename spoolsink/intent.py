@@ -21,6 +21,7 @@ from typing import NamedTuple
 from spoolsink.errors import MetadataVersionError
 
 VERSION = "s1"
+_FIELD_COUNT = 7
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSIONED = re.compile(r"s[0-9]+;")
 _MARK = re.compile(r"([0-9a-z]+):([0-9a-z]+):([0-9a-f]{16}):([0-9a-z]+)")
@@ -98,7 +99,12 @@ def decode(text: str) -> CommitMetadata | None:
         raise MetadataVersionError(f"commit metadata of an unknown version: {text[:40]!r}")
     body, _, crc = text.rpartition(";")
     fields = body.split(";")
-    if not text.isascii() or len(fields) != 7 or fields[0] != VERSION or crc != _crc(body):
+    if (
+        not text.isascii()
+        or len(fields) != _FIELD_COUNT
+        or fields[0] != VERSION
+        or crc != _crc(body)
+    ):
         return None
     cuts = [_decode_mark(mark) for mark in fields[5].split(",")] if fields[5] else []
     floor = _decode_mark(fields[6]) if fields[6] else None

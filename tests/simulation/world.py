@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from random import Random
 
-from spoolsink.cuts import Commit, CutObject, ObjectState, PartitionCuts, TakeoverKind
+from spoolsink.cut import Commit, CutObject, ObjectState, TakeoverKind
+from spoolsink.cuts import PartitionCuts
 from spoolsink.intent import Identity
 from spoolsink.records import TopicPartition
 
@@ -18,7 +19,7 @@ TP = TopicPartition("orders", 0)
 SPLIT_RECORDS = 3
 
 
-class PromiseBroken(AssertionError):
+class PromiseBrokenError(AssertionError):
     """An invariant does not hold: the history is a bug."""
 
 
@@ -271,7 +272,9 @@ class World:
         stored = {o for _, offsets in self.bucket.objects.values() for o in offsets}
         missing = {o for o in self.log if o < self.broker.offset} - stored
         if missing:
-            raise PromiseBroken(f"committed {self.broker.offset}, not in S3: {sorted(missing)}")
+            raise PromiseBrokenError(
+                f"committed {self.broker.offset}, not in S3: {sorted(missing)}"
+            )
 
     def finish(self) -> None:
         """Everything is healed and delivered: a last owner reaches the end of the log."""
@@ -300,19 +303,24 @@ class World:
 
     def _check_once(self) -> None:
         if self.broker.offset != self.log_end:
-            raise PromiseBroken(f"stuck at {self.broker.offset} of {self.log_end}")
+            raise PromiseBrokenError(f"stuck at {self.broker.offset} of {self.log_end}")
         stored = [o for _, offsets in self.bucket.objects.values() for o in offsets]
         twice = sorted({o for o in stored if stored.count(o) > 1})
         if twice:
-            raise PromiseBroken(f"in S3 more than once: {twice}")
+            raise PromiseBrokenError(f"in S3 more than once: {twice}")
 
 
-def run_history(seed: int, steps: int = 90, **settings: object) -> World:
-    """One history from its seed; raises PromiseBroken."""
-    make_cuts = settings.pop("make_cuts", PartitionCuts)
-    world = World(seed, make_cuts)  # type: ignore[arg-type]
-    for name, value in settings.items():
-        setattr(world, name, value)
+def run_history(
+    seed: int,
+    make_cuts: type[PartitionCuts] = PartitionCuts,
+    *,
+    is_fenced: bool = True,
+    verifies_segments: bool = True,
+    steps: int = 90,
+) -> World:
+    """One history from its seed; raises PromiseBrokenError."""
+    world = World(seed, make_cuts)
+    world.is_fenced, world.verifies_segments = is_fenced, verifies_segments
     for _ in range(steps):
         world.step()
     world.finish()

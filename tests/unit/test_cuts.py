@@ -2,14 +2,8 @@
 
 import pytest
 
-from spoolsink.cuts import (
-    Cut,
-    CutObject,
-    ObjectState,
-    PartitionCuts,
-    RepeatLoss,
-    TakeoverKind,
-)
+from spoolsink.cut import Cut, CutObject, ObjectState, RepeatLoss, TakeoverKind
+from spoolsink.cuts import PartitionCuts
 from spoolsink.errors import MetadataVersionError
 from spoolsink.intent import CommitMetadata, Identity, Mark, decode, encode
 from spoolsink.records import TopicPartition

@@ -1,0 +1,35 @@
+# Every target says what it does; `make` alone prints them.
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+.PHONY: help install fmt lint test check clean
+
+help: ## print the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## make .venv with every extra and the tools of development
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@command -v python3 >/dev/null || { echo "python3 (3.11 or later) is missing"; exit 1; }
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3 is older than 3.11"; exit 1; }
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+fmt: install ## format the code
+	$(PYTHON) -m ruff check --fix-only --quiet .
+	$(PYTHON) -m ruff format --quiet .
+
+lint: install ## ruff and mypy --strict
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test: lint ## lint, then every test
+	$(PYTHON) -m pytest
+
+check: test ## what CI runs
+
+clean: ## remove what was built here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
