@@ -1,0 +1,130 @@
+"""JSON values: checked against RFC 8259, kept as the producer wrote them.
+
+msgspec checks and decodes at C speed. Where it is stricter than the RFC (lone surrogates in
+escapes, floats out of range) the standard library decides, so that it only ever costs time.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+import msgspec
+
+from spoolsink.errors import ConversionError
+from spoolsink.layout_template import Path
+from spoolsink.records import Headers
+
+_SKIM = msgspec.json.Decoder(msgspec.Raw)
+_DECODE = msgspec.json.Decoder()
+_LINE_ENDS = re.compile(rb"[\r\n]")
+
+
+def decode(data: bytes) -> object:
+    """One document as plain data; raises ConversionError."""
+    try:
+        return _DECODE.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _decode_slowly(data)
+
+
+def check(values: Sequence[bytes]) -> None:
+    """All values are JSON documents; raises ConversionError without saying which is not."""
+    try:
+        for _ in map(_SKIM.decode, values):
+            pass
+    except (msgspec.DecodeError, RecursionError):
+        for value in values:
+            _decode_slowly(value)
+    # A document begins and ends with ASCII, so no UTF-8 sequence can run over a boundary.
+    try:
+        b"".join(values).decode()
+    except UnicodeDecodeError as error:
+        raise ConversionError(f"not UTF-8: {error.reason}") from error
+
+
+def find_bad(values: Sequence[bytes | None]) -> list[tuple[int, ConversionError]]:
+    """Index and error of every value that is no JSON document (None is a tombstone, and fine)."""
+    found = []
+    for index, value in enumerate(values):
+        try:
+            if value is not None:
+                check([value])
+        except ConversionError as error:
+            found.append((index, error))
+    return found
+
+
+def lines(values: Sequence[bytes]) -> list[bytes]:
+    """Checked documents, each on one line: raw line ends can only stand between tokens."""
+    joined = b"".join(values)
+    if b"\n" not in joined and b"\r" not in joined:
+        return list(values)
+    return [_LINE_ENDS.sub(b" ", value) for value in values]
+
+
+class FieldDecoder:
+    """A column for each of a few fields, decoding nothing else of the documents."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+        names = list(dict.fromkeys(path[0] for path in paths))
+        attributes = {name: f"f{index}" for index, name in enumerate(names)}
+        self._struct = msgspec.defstruct(
+            "Fields",
+            [(attribute, object, None) for attribute in attributes.values()],
+            rename={attribute: name for name, attribute in attributes.items()},
+        )
+        self._decoder = msgspec.json.Decoder(self._struct)
+        self._tops: dict[str, Callable[[object], object]] = {
+            name: attrgetter(attribute) for name, attribute in attributes.items()
+        }
+
+    def columns(
+        self, values: Sequence[bytes | None], walk: Callable[[object, Path], object]
+    ) -> dict[Path, list[object]]:
+        """Each field of each document; None where it is absent. Documents are checked before."""
+        structs = self._decoded(values)
+        columns: dict[Path, list[object]] = {}
+        for path in self._paths:
+            column = list(map(self._tops[path[0]], structs))
+            columns[path] = [walk(top, path[1:]) for top in column] if path[1:] else column
+        return columns
+
+    def _decoded(self, values: Sequence[bytes | None]) -> list[object]:
+        try:
+            return list(map(self._decoder.decode, values))  # type: ignore[arg-type]
+        except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return [self._decoded_one(value) for value in values]
+
+    def _decoded_one(self, value: bytes | None) -> object:
+        tree = None if value is None else decode(value)
+        if isinstance(tree, list):
+            # Items are reached by number, as names of an object would be.
+            tree = {str(index): item for index, item in enumerate(tree)}
+        found = tree if isinstance(tree, dict) else {}
+        fields = zip(self._struct.__struct_fields__, self._tops, strict=True)
+        return self._struct(**{attribute: found.get(name) for attribute, name in fields})
+
+
+class JsonConverter:
+    """`value: json` and `key: json`."""
+
+    def __call__(self, data: bytes | None, topic: str, headers: Headers) -> object:  # noqa: ARG002
+        """The document as plain data."""
+        return None if data is None else decode(data)
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _decode_slowly(data: bytes) -> object:
+    try:
+        return json.loads(data.decode(), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ConversionError(f"not UTF-8: {error.reason}") from error
+    except RecursionError as error:
+        raise ConversionError("nested too deeply") from error
+    except ValueError as error:
+        raise ConversionError(f"not JSON: {error}") from error
