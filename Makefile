@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-.PHONY: help install fmt lint test check clean
+.PHONY: help install fmt lint servers test check clean
 
 help: ## print the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -26,7 +26,10 @@ lint: install ## ruff and mypy --strict
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
 
-test: lint ## lint, then every test
+servers: ## fetch Apache Kafka and build the S3 server, into a cache outside the checkout
+	tests/servers/fetch.sh
+
+test: lint servers ## lint, then every test, on real Kafka and S3
 	$(PYTHON) -m pytest
 
 check: test ## what CI runs

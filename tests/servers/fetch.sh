@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Fetches Apache Kafka 4.1.0 (Maven) and builds versitygw 1.7.0 (Go) into a cache outside the
+# checkout: $SPOOLSINK_CACHE, else ~/.cache/spoolsink. Does nothing when both are there.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${SPOOLSINK_CACHE:-$HOME/.cache/spoolsink}
+kafka=$cache/kafka-4.1.0
+versitygw=$cache/versitygw-1.7.0
+
+need() {
+  command -v "$1" >/dev/null 2>&1 || { echo "make servers: '$1' is missing ($2)" >&2; exit 1; }
+}
+
+if [ ! -e "$kafka/.complete" ]; then
+  need java "JDK 17, to run Kafka"
+  need mvn "Maven, to fetch Kafka's jars"
+  mkdir -p "$kafka"
+  echo "fetching Apache Kafka 4.1.0"
+  mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$kafka"
+  touch "$kafka/.complete"
+fi
+if [ ! -x "$versitygw/versitygw" ]; then
+  need go "Go, to build the S3 server"
+  mkdir -p "$versitygw"
+  echo "building versitygw 1.7.0"
+  GOBIN=$versitygw GOFLAGS=-mod=mod go install github.com/versity/versitygw/cmd/versitygw@v1.7.0
+fi
