@@ -1,0 +1,130 @@
+"""Segments: what was written is read, and no damage is read as if it were data."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spoolsink.errors import SegmentCorruptError
+from spoolsink.segment import (
+    BLOCK_BYTES,
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    Digest,
+    SegmentSummary,
+    SegmentWriter,
+    read_rows,
+    read_summary,
+)
+
+ROWS = [b'{"a":1}\n', b"null\n", b"[1,2,3]\n"]
+
+
+def write(path: Path, sizes: tuple[int, ...] = (1, 2)) -> SegmentSummary:
+    writer = SegmentWriter(path.with_suffix(".open"))
+    offset = 0
+    for size in sizes:
+        offsets = range(offset, offset + size)
+        writer.append(offsets, b"".join(ROWS[o % 3] for o in offsets))
+        offset += size
+    return writer.seal(path)
+
+
+def test_a_sealed_segment_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "1.sealed"
+    summary = write(path)
+    assert list(read_rows(path)) == [ROWS[0], ROWS[1] + ROWS[2]]
+    assert read_summary(path) == summary
+    assert summary[:4] == (3, 21, 0, 2)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not path.with_suffix(".open").exists()
+
+
+def test_the_accounting_equals_the_file(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path / "1.open")
+    grown = writer.append([5, 9], b"ab") + writer.append([10], b"c")
+    assert grown == writer.path.stat().st_size
+    writer.seal(tmp_path / "1.sealed")
+    assert (tmp_path / "1.sealed").stat().st_size == grown + FOOTER_BYTES
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5))
+def test_the_digest_does_not_depend_on_the_blocks(sizes: list[int]) -> None:
+    count = sum(sizes)
+    whole, parts, offset = Digest(), Digest(), 0
+    whole.add(range(count), b"".join(ROWS[o % 3] for o in range(count)))
+    for size in sizes:
+        offsets = range(offset, offset + size)
+        parts.add(offsets, b"".join(ROWS[o % 3] for o in offsets))
+        offset += size
+    assert parts.text() == whole.text()
+
+
+def test_the_digest_tells_offsets_and_rows_apart() -> None:
+    texts = set()
+    for offsets, rows in (([1, 2], b"ab"), ([1, 3], b"ab"), ([1, 2], b"ac"), ([1], b"ab")):
+        digest = Digest()
+        digest.add(offsets, rows)
+        texts.add(digest.text())
+    assert len(texts) == 4
+
+
+@pytest.mark.parametrize("place", range(0, 200, 3))
+def test_no_flipped_bit_is_read_as_data(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "1.sealed"
+    write(path)
+    data = bytearray(path.read_bytes())
+    if place >= len(data):
+        return
+    data[place] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(SegmentCorruptError) as caught:
+        list(read_rows(path))
+    assert caught.value.path == str(path)
+
+
+@pytest.mark.parametrize("length", [0, 3, HEADER_BYTES, HEADER_BYTES + 5, 40, -FOOTER_BYTES, -1])
+def test_a_torn_segment_is_refused(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "1.sealed"
+    write(path)
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(SegmentCorruptError):
+        list(read_rows(path))
+    with pytest.raises(SegmentCorruptError):
+        read_summary(path)
+
+
+def test_a_lost_a_doubled_and_a_swapped_block_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "1.sealed"
+    write(path, (1, 1, 1))
+    data = path.read_bytes()
+    header, blocks, footer = data[:HEADER_BYTES], [], data[-FOOTER_BYTES:]
+    position = HEADER_BYTES
+    for row in ROWS:
+        blocks.append(data[position : position + BLOCK_BYTES + len(row)])
+        position += BLOCK_BYTES + len(row)
+    for order in ([0, 1], [0, 1, 1, 2], [1, 0, 2]):
+        path.write_bytes(b"".join([header, *(blocks[i] for i in order), footer]))
+        with pytest.raises(SegmentCorruptError):
+            list(read_rows(path))
+
+
+def test_bytes_behind_the_footer_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "1.sealed"
+    write(path)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(SegmentCorruptError, match="behind the footer"):
+        list(read_rows(path))
+
+
+def test_an_empty_segment_is_a_bug(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="never sealed"):
+        SegmentWriter(tmp_path / "1.open").seal(tmp_path / "1.sealed")
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "1.open").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        SegmentWriter(tmp_path / "1.open").append([1], b"x")
+    assert not (tmp_path / "elsewhere").exists()
