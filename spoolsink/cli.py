@@ -1,0 +1,48 @@
+"""The command line. Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from spoolsink import __version__
+from spoolsink.config import fingerprint, load
+from spoolsink.errors import ConfigError
+
+EXIT_BAD_CONFIGURATION = 2
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:], os.environ))
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """The exit status of one command."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _check(options.config, environ)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return EXIT_BAD_CONFIGURATION
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="spoolsink", description="Kafka to S3 by way of disk.")
+    parser.add_argument("--version", action="version", version=f"spoolsink {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser("check", help="validate a configuration file")
+    check.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    return parser
+
+
+def _check(path: Path, environ: Mapping[str, str]) -> int:
+    config = load(path, environ)
+    topics = ", ".join(config.kafka.topics or (f"/{config.kafka.topics_pattern}/",))
+    print(f"{path}: fine")
+    print(f"  {topics} as group {config.group_id}")
+    print(f"  to s3://{config.s3.bucket}/{config.layout.prefix} ({config.format.type})")
+    print(f"  fingerprint {fingerprint(config)}")
+    return 0

@@ -1,0 +1,179 @@
+"""What no single key can tell: contradictions between keys, and values that are not built yet."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from spoolsink.config_model import MIB, Config
+from spoolsink.config_source import KeyPath
+from spoolsink.layout_template import check_path, check_template, parse_path
+from spoolsink.layout_time import zone_of
+
+Problem = tuple[KeyPath, str]
+
+_COMPRESSIONS = {
+    **dict.fromkeys(("jsonl", "text", "bytes", "csv"), ("none", "gzip", "zstd")),
+    "avro": ("none", "deflate", "snappy", "zstd"),
+    "parquet": ("none", "snappy", "gzip", "zstd"),
+}
+_BUILT_CONVERTERS = ("bytes", "string", "json")
+_CONVERTERS = (*_BUILT_CONVERTERS, "avro", "protobuf", "cbor", "msgpack")
+_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_DAY_SECONDS = 86_400
+_MAX_PART_BYTES = 5 * 1024 * MIB
+_NOT_BUILT = "is not built yet"
+
+
+def contradictions(config: Config) -> Iterator[Problem]:
+    """Every pair of keys that cannot stand together, and every text that cannot be read."""
+    for rule in (_kafka, _records, _layout, _format, _rotate, _spool, _s3, _admin):
+        yield from rule(config)
+
+
+def not_built(config: Config) -> Iterator[Problem]:
+    """Values whose feature this version does not have: refused, never ignored."""
+    for key in ("key", "value"):
+        name = getattr(config.records, key)
+        if name in _CONVERTERS and name not in _BUILT_CONVERTERS:
+            yield ("records", key), f"the converter '{name}' {_NOT_BUILT}"
+        if getattr(config.records, f"{key}_options") and ":" not in name:
+            yield ("records", f"{key}_options"), f"options of the converter '{name}': {_NOT_BUILT}"
+    if config.records.on_error == "dead_letter":
+        yield ("records", "on_error"), f"dead_letter {_NOT_BUILT}"
+    if config.records.schema_registry.url is not None:
+        yield ("records", "schema_registry", "url"), f"a schema registry {_NOT_BUILT}"
+    if config.format.type in {"csv", "avro", "parquet"}:
+        yield ("format", "type"), f"the format '{config.format.type}' {_NOT_BUILT}"
+    if config.kafka.security.protocol != "PLAINTEXT":
+        where = ("kafka", "security", "protocol")
+        yield where, f"{config.kafka.security.protocol} {_NOT_BUILT}"
+    if config.s3.assume_role.role_arn is not None:
+        yield ("s3", "assume_role", "role_arn"), f"assuming a role {_NOT_BUILT}"
+    if config.spool.compression != "none":
+        yield ("spool", "compression"), f"compression of segments {_NOT_BUILT}"
+
+
+def _kafka(config: Config) -> Iterator[Problem]:
+    kafka = config.kafka
+    if (kafka.topics is None) == (kafka.topics_pattern is None):
+        yield ("kafka",), "one of topics and topics_pattern is required, and only one"
+    if kafka.topics_pattern is not None:
+        try:
+            re.compile(kafka.topics_pattern)
+        except re.error as error:
+            yield ("kafka", "topics_pattern"), f"no regular expression: {error}"
+    if kafka.session_timeout < 1:
+        yield ("kafka", "session_timeout"), "allowed: 1s or more"
+    if kafka.fetch_partition_max_bytes > kafka.fetch_max_bytes:
+        yield ("kafka", "fetch_partition_max_bytes"), "larger than kafka.fetch_max_bytes"
+
+
+def _records(config: Config) -> Iterator[Problem]:
+    records = config.records
+    for key in ("key", "value"):
+        name = getattr(records, key)
+        if name not in _CONVERTERS and not _CLASS.fullmatch(name):
+            allowed = " | ".join(_CONVERTERS)
+            yield ("records", key), f"found '{name}'; allowed: {allowed} | package.module:Class"
+    letters = (records.dead_letter.topic, records.dead_letter.prefix)
+    if records.on_error == "dead_letter" and letters.count(None) != 1:
+        yield ("records", "dead_letter"), "on_error: dead_letter needs one of topic and prefix"
+    if records.on_error != "dead_letter" and letters.count(None) != len(letters):
+        yield ("records", "dead_letter"), "only used with on_error: dead_letter"
+    if records.form == "full" and config.format.type in {"text", "bytes", "csv"}:
+        yield ("records", "form"), f"full cannot be written as {config.format.type}"
+
+
+def _layout(config: Config) -> Iterator[Problem]:
+    layout = config.layout
+    for problem in check_path(layout.prefix):
+        yield ("layout", "prefix"), problem
+    for problem in check_template(layout.partition):
+        yield ("layout", "partition"), problem
+    try:
+        zone_of(layout.timezone)
+    except ValueError as error:
+        yield ("layout", "timezone"), str(error)
+    yield from _layout_time(layout.time)
+    bucket = layout.time_bucket
+    if bucket is not None and (
+        bucket % _DAY_SECONDS if bucket > _DAY_SECONDS else _DAY_SECONDS % bucket
+    ):
+        yield ("layout", "time_bucket"), "allowed: a divisor of a day, or whole days"
+    if layout.partitioner is not None:
+        yield ("layout", "partitioner"), f"a partitioner class {_NOT_BUILT}"
+    if layout.file_name == "connect" and config.s3.conditional_writes == "off":
+        yield ("layout", "file_name"), "connect needs s3.conditional_writes"
+
+
+def _is_grid_of_days(seconds: float) -> bool:
+    whole = seconds == int(seconds)
+    return whole and not (
+        seconds % _DAY_SECONDS if seconds > _DAY_SECONDS else _DAY_SECONDS % seconds
+    )
+
+
+def _layout_time(time: str) -> Iterator[Problem]:
+    if time in {"record", "wallclock"} or (time.startswith("header.") and time != "header."):
+        return
+    if not time.startswith("value."):
+        allowed = "record | wallclock | value.PATH | header.NAME"
+        yield ("layout", "time"), f"found '{time}'; allowed: {allowed}"
+        return
+    try:
+        parse_path(time.removeprefix("value."))
+    except ValueError as error:
+        yield ("layout", "time"), str(error)
+
+
+def _format(config: Config) -> Iterator[Problem]:
+    kind, compression = config.format.type, config.format.compression
+    if compression not in _COMPRESSIONS[kind]:
+        allowed = " | ".join(_COMPRESSIONS[kind])
+        yield ("format", "compression"), f"found '{compression}'; allowed with {kind}: {allowed}"
+    if compression == "gzip" and (config.format.compression_level or 0) > 9:  # noqa: PLR2004
+        yield ("format", "compression_level"), "allowed with gzip: 0 to 9"
+    if compression == "none" and config.format.compression_level is not None:
+        yield ("format", "compression_level"), "without a compression"
+
+
+def _rotate(config: Config) -> Iterator[Problem]:
+    if config.rotate.interval is not None and config.layout.time == "wallclock":
+        yield ("rotate", "interval"), "cannot be used with layout.time: wallclock (use max_age)"
+
+
+def _spool(config: Config) -> Iterator[Problem]:
+    spool = config.spool
+    if spool.resume_at >= spool.pause_at:
+        yield ("spool", "resume_at"), f"found {spool.resume_at}; allowed: below spool.pause_at"
+    if spool.max_bytes < 2 * spool.write_buffer:
+        yield ("spool", "max_bytes"), "allowed: at least twice spool.write_buffer"
+
+
+def _s3(config: Config) -> Iterator[Problem]:
+    s3 = config.s3
+    if not 5 * MIB <= s3.part_size <= _MAX_PART_BYTES:
+        yield ("s3", "part_size"), "allowed: 5MiB to 5GiB"
+    if (s3.access_key_id is None) != (s3.secret_access_key is None):
+        yield ("s3",), "access_key_id and secret_access_key go together"
+    if s3.session_token is not None and s3.access_key_id is None:
+        yield ("s3", "session_token"), "only used with access_key_id"
+    if s3.profile is not None and s3.access_key_id is not None:
+        yield ("s3", "profile"), "cannot be used with access_key_id"
+    if s3.sse_kms_key_id is not None and s3.sse != "aws:kms":
+        yield ("s3", "sse_kms_key_id"), "only used with sse: aws:kms"
+
+
+def _admin(config: Config) -> Iterator[Problem]:
+    host, colon, port = config.admin.listen.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+        yield ("admin", "listen"), f"found '{config.admin.listen}'; allowed: host:port"
+    elif config.admin.token is None and not _is_loopback(host.strip("[]")):
+        yield ("admin", "token"), "required when admin.listen is not on loopback"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

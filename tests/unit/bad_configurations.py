@@ -1,0 +1,274 @@
+"""Configuration files that must be refused, with every line that is said about them."""
+
+BASE = """\
+name: sink
+kafka:
+  bootstrap_servers: localhost:9092
+  topics: orders
+s3:
+  bucket: b
+"""
+
+TABLE: list[tuple[str, list[str]]] = [
+    ("", ["sink.yaml:1: the file is empty"]),
+    ("[1]", ["sink.yaml:1: must be a mapping of keys"]),
+    ("name: x", ["sink.yaml:1: kafka: required", "sink.yaml:1: s3: required"]),
+    (
+        "name: a b\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\ns3:\n  bucket: b\n",
+        ["sink.yaml:1: name: found 'a b'; allowed: letters, digits, '.', '_' and '-'"],
+    ),
+    (BASE + "colour: red", ["sink.yaml:7: colour: unknown key"]),
+    (BASE + "recods: {}", ["sink.yaml:7: recods: unknown key; did you mean 'records'?"]),
+    (
+        BASE + "rotate: {max_agee: 1m}",
+        ["sink.yaml:7: rotate.max_agee: unknown key; did you mean 'max_age'?"],
+    ),
+    (
+        BASE + "rotate: {max_age: 10}",
+        [
+            "sink.yaml:7: rotate.max_age: found 10; allowed: a duration such as 250ms, 30s, 10m, 1h or 1d"
+        ],
+    ),
+    (
+        BASE + "rotate: {max_age: 0s}",
+        ["sink.yaml:7: rotate.max_age: found '0s'; allowed: more than zero"],
+    ),
+    (
+        BASE + "rotate: {bytes: 1 GB}",
+        [
+            "sink.yaml:7: rotate.bytes: found '1 GB'; allowed: a size such as 64KiB, 8MiB, 2GiB or 1MB"
+        ],
+    ),
+    (
+        BASE + "rotate: {records: 0}",
+        ["sink.yaml:7: rotate.records: found 0; allowed: a whole number from 1 to 2147483647"],
+    ),
+    (
+        BASE + "rotate: {records: many}",
+        ["sink.yaml:7: rotate.records: found 'many'; allowed: a whole number from 1 to 2147483647"],
+    ),
+    (BASE + "rotate: 5", ["sink.yaml:7: rotate: found 5; allowed: a mapping"]),
+    (
+        BASE + "rotate: {interval: 1h}\nlayout: {time: wallclock}",
+        ["sink.yaml:7: rotate.interval: cannot be used with layout.time: wallclock (use max_age)"],
+    ),
+    (
+        BASE + "layout: {time: valu.x}",
+        [
+            "sink.yaml:7: layout.time: found 'valu.x'; allowed: record | wallclock | value.PATH | header.NAME"
+        ],
+    ),
+    (BASE + "layout: {time: value.}", ["sink.yaml:7: layout.time: empty name in the path ''"]),
+    (
+        BASE + "layout: {timezone: Mars/Base}",
+        ["sink.yaml:7: layout.timezone: no time zone 'Mars/Base'"],
+    ),
+    (
+        BASE + "layout: {partition: '{tme:%Y}'}",
+        ["sink.yaml:7: layout.partition: only {time:...} takes directives, not {tme:%Y}"],
+    ),
+    (
+        BASE + "layout: {partition: '{time}'}",
+        ["sink.yaml:7: layout.partition: {time} needs directives, for example {time:%Y-%m-%d}"],
+    ),
+    (
+        BASE + "layout: {partition: '/a'}",
+        ["sink.yaml:7: layout.partition: may not begin or end with '/'"],
+    ),
+    (BASE + "layout: {prefix: 'a//b'}", ["sink.yaml:7: layout.prefix: may not contain '//'"]),
+    (
+        BASE + "layout: {time_bucket: 7h}",
+        ["sink.yaml:7: layout.time_bucket: allowed: a divisor of a day, or whole days"],
+    ),
+    (
+        BASE + "layout: {time_bucket: 36h}",
+        ["sink.yaml:7: layout.time_bucket: allowed: a divisor of a day, or whole days"],
+    ),
+    (
+        BASE + "layout: {missing: ignore}",
+        ["sink.yaml:7: layout.missing: found 'ignore'; allowed: default | error"],
+    ),
+    (
+        BASE + "layout: {topic_directory: 'yes'}",
+        ["sink.yaml:7: layout.topic_directory: found 'yes'; allowed: true | false"],
+    ),
+    (
+        BASE + "layout: {partitioner: 'a.b:C'}",
+        ["sink.yaml:7: layout.partitioner: a partitioner class is not built yet"],
+    ),
+    (
+        BASE + "  conditional_writes: off\nlayout: {file_name: connect}",
+        ["sink.yaml:8: layout.file_name: connect needs s3.conditional_writes"],
+    ),
+    (
+        BASE + "format: {type: jsonl, compression: snappy}",
+        ["sink.yaml:7: format.compression: found 'snappy'; allowed with jsonl: none | gzip | zstd"],
+    ),
+    (
+        BASE + "format: {type: parquet}",
+        ["sink.yaml:7: format.type: the format 'parquet' is not built yet"],
+    ),
+    (
+        BASE + "format: {type: json}",
+        [
+            "sink.yaml:7: format.type: found 'json'; allowed: jsonl | text | bytes | csv | avro | parquet; did you mean 'jsonl'?"
+        ],
+    ),
+    (
+        BASE + "format: {compression: gzip, compression_level: 10}",
+        ["sink.yaml:7: format.compression_level: allowed with gzip: 0 to 9"],
+    ),
+    (
+        BASE + "format: {compression_level: 3}",
+        ["sink.yaml:7: format.compression_level: without a compression"],
+    ),
+    (BASE + "format: {header: 1}", ["sink.yaml:7: format.header: found 1; allowed: true | false"]),
+    (
+        BASE + "records: {value: avro}",
+        ["sink.yaml:7: records.value: the converter 'avro' is not built yet"],
+    ),
+    (
+        BASE + "records: {value: jsn}",
+        [
+            "sink.yaml:7: records.value: found 'jsn'; allowed: bytes | string | json | avro | protobuf | cbor | msgpack | package.module:Class"
+        ],
+    ),
+    (
+        BASE + "records: {form: full}\nformat: {type: text}",
+        ["sink.yaml:7: records.form: full cannot be written as text"],
+    ),
+    (
+        BASE + "records: {on_error: skipp}",
+        [
+            "sink.yaml:7: records.on_error: found 'skipp'; allowed: stop | skip | dead_letter; did you mean 'skip'?"
+        ],
+    ),
+    (
+        BASE + "records: {on_error: dead_letter}",
+        [
+            "sink.yaml:7: records.dead_letter: on_error: dead_letter needs one of topic and prefix",
+            "sink.yaml:7: records.on_error: dead_letter is not built yet",
+        ],
+    ),
+    (
+        BASE + "records: {dead_letter: {topic: t}}",
+        ["sink.yaml:7: records.dead_letter: only used with on_error: dead_letter"],
+    ),
+    (
+        BASE + "records: {schema_registry: {url: 'http://localhost'}}",
+        ["sink.yaml:7: records.schema_registry.url: a schema registry is not built yet"],
+    ),
+    (
+        BASE + "spool: {resume_at: 0.95}",
+        ["sink.yaml:7: spool.resume_at: found 0.95; allowed: below spool.pause_at"],
+    ),
+    (
+        BASE + "spool: {pause_at: 2}",
+        ["sink.yaml:7: spool.pause_at: found 2; allowed: a number above 0 and up to 1"],
+    ),
+    (
+        BASE + "spool: {max_bytes: 10MiB}",
+        ["sink.yaml:7: spool.max_bytes: allowed: at least twice spool.write_buffer"],
+    ),
+    (
+        BASE + "spool: {compression: zstd}",
+        ["sink.yaml:7: spool.compression: compression of segments is not built yet"],
+    ),
+    (
+        BASE + "admin: {listen: 0.0.0.0:8083}",
+        ["sink.yaml:7: admin.token: required when admin.listen is not on loopback"],
+    ),
+    (
+        BASE + "admin: {listen: nowhere}",
+        ["sink.yaml:7: admin.listen: found 'nowhere'; allowed: host:port"],
+    ),
+    (BASE + "  part_size: 1MiB\n", ["sink.yaml:7: s3.part_size: allowed: 5MiB to 5GiB"]),
+    (
+        BASE + "  uploads: 0\n",
+        ["sink.yaml:7: s3.uploads: found 0; allowed: a whole number from 1 to 256"],
+    ),
+    (
+        BASE + "  access_key_id: AK\n",
+        ["sink.yaml:5: s3: access_key_id and secret_access_key go together"],
+    ),
+    (
+        BASE + "  secret_access_key: [hush]\n",
+        ["sink.yaml:7: s3.secret_access_key: found a value that is not shown; allowed: text"],
+    ),
+    (
+        BASE + "  sse_kms_key_id: k\n",
+        ["sink.yaml:7: s3.sse_kms_key_id: only used with sse: aws:kms"],
+    ),
+    (
+        BASE + "  assume_role: {role_arn: a}\n",
+        ["sink.yaml:7: s3.assume_role.role_arn: assuming a role is not built yet"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\ns3:\n  region: r\n",
+        ["sink.yaml:5: s3.bucket: required"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics_pattern: '('\ns3:\n  bucket: b\n",
+        [
+            "sink.yaml:4: kafka.topics_pattern: no regular expression: missing ), unterminated subpattern at position 0"
+        ],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\ns3:\n  bucket: b\n",
+        ["sink.yaml:2: kafka: one of topics and topics_pattern is required, and only one"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: []\ns3:\n  bucket: b\n",
+        [
+            "sink.yaml:4: kafka.topics: found []; allowed: a list of words, or words separated by commas"
+        ],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  session_timeout: 100ms\ns3:\n  bucket: b\n",
+        ["sink.yaml:5: kafka.session_timeout: allowed: 1s or more"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  security: {protocol: SSL}\ns3:\n  bucket: b\n",
+        ["sink.yaml:5: kafka.security.protocol: SSL is not built yet"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  start_from: newest\ns3:\n  bucket: b\n",
+        ["sink.yaml:5: kafka.start_from: found 'newest'; allowed: earliest | latest | fail"],
+    ),
+    (
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  topics: more\ns3:\n  bucket: b\n",
+        ["sink.yaml:5: kafka.topics: duplicate key; first on line 4"],
+    ),
+    (
+        BASE + "a: &x 1\nb: *x",
+        [
+            "sink.yaml:7: anchors and aliases are not allowed",
+            "sink.yaml:8: anchors and aliases are not allowed",
+        ],
+    ),
+    (
+        BASE + "admin: !!python/object:os.system {}",
+        ["sink.yaml:7: the tag 'tag:yaml.org,2002:python/object:os.system' is not allowed"],
+    ),
+    (
+        BASE + "admin: {token: '${NO_SUCH}'}",
+        ["sink.yaml:7: admin.token: the environment has no NO_SUCH"],
+    ),
+    (
+        BASE + "admin: {token: '${oops'}",
+        ["sink.yaml:7: admin.token: cannot read the reference '${oops'"],
+    ),
+    (
+        BASE + "admin: {token: '${file:/no/such}'}",
+        ["sink.yaml:7: admin.token: cannot read /no/such: No such file or directory"],
+    ),
+    (BASE + "x: [", ["sink.yaml:7: not YAML: expected the node content, but found '<stream end>'"]),
+    (BASE + "\tx: 1", ["sink.yaml:7: not YAML: found character '\\t' that cannot start any token"]),
+    (BASE + "  tags: {a: [1]}\n", ["sink.yaml:7: s3.tags.a: found [1]; allowed: text"]),
+    (BASE + "? [1]\n: 2", ["sink.yaml:7: a key must be a word"]),
+    (
+        BASE
+        + "x: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        ["sink.yaml:7: nested more than 32 deep"],
+    ),
+]
