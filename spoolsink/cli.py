@@ -1,14 +1,16 @@
 """The command line. Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from spoolsink import __version__
+from spoolsink import __version__, logs
 from spoolsink.config import fingerprint, load
 from spoolsink.errors import ConfigError
+from spoolsink.service import run_service, terminal_status
 
 EXIT_BAD_CONFIGURATION = 2
 
@@ -22,6 +24,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """The exit status of one command."""
     options = _parser().parse_args(arguments)
     try:
+        if options.command == "run":
+            return _run(options, environ)
         return _check(options.config, environ)
     except ConfigError as error:
         for problem in error.problems:
@@ -33,9 +37,31 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="spoolsink", description="Kafka to S3 by way of disk.")
     parser.add_argument("--version", action="version", version=f"spoolsink {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="validate a configuration file")
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--log-format", choices=("text", "json"), default="text")
+    everywhere.add_argument(
+        "--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO", type=str.upper
+    )
+    sink = commands.add_parser("run", parents=[everywhere], help="run the sink until SIGTERM")
+    sink.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    sink.add_argument("--quiet", action="store_true", help="no status line on a terminal")
+    check = commands.add_parser("check", parents=[everywhere], help="validate a configuration file")
     check.add_argument("config", type=Path, metavar="CONFIG.yaml")
     return parser
+
+
+def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    status = terminal_status(is_quiet=options.quiet)
+    logs.configure(
+        form=options.log_format,
+        level=options.log_level,
+        stream=sys.stderr,
+        before_line=status.clear if status else None,
+    )
+    try:
+        return run_service(options.config, environ, status=status)
+    finally:
+        logging.shutdown()
 
 
 def _check(path: Path, environ: Mapping[str, str]) -> int:

@@ -192,3 +192,13 @@ def _dotted(where: KeyPath) -> str:
 def reveal(secret: SecretStr | None) -> str | None:
     """A secret's value, for the call that needs it and nothing else."""
     return None if secret is None else secret.get_secret_value()
+
+
+def secrets_of(model: BaseModel) -> Iterable[SecretStr]:
+    """Every secret of a configuration, for the log's filter."""
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, SecretStr):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from secrets_of(value)

@@ -40,11 +40,18 @@ class Cut:
     mark: Mark
     objects: list[CutObject]
     floor: Mark | None = None
+    _confirmed: int = 0
 
     @property
     def is_confirmed(self) -> bool:
         """Every object is in S3 (true of a cut without objects)."""
-        return all(o.state is ObjectState.CONFIRMED for o in self.objects)
+        objects = self.objects
+        # Confirmed stays confirmed: asked again and again, a cut of many objects is walked once.
+        while self._confirmed < len(objects):
+            if objects[self._confirmed].state is not ObjectState.CONFIRMED:
+                return False
+            self._confirmed += 1
+        return True
 
 
 @dataclass(eq=False, slots=True)

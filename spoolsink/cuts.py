@@ -135,7 +135,11 @@ class PartitionCuts:
     @property
     def must_seal(self) -> bool:
         """The position stands at a forced end."""
-        return bool(self._repeats) and self.open.position >= self._repeats[0].offset
+        return self.must_seal_at(self.open.position)
+
+    def must_seal_at(self, offset: int) -> bool:
+        """Whether the open cut has to end there, or below."""
+        return bool(self._repeats) and offset >= self._repeats[0].offset
 
     def may_end_at(self, end: int) -> bool:
         """Whether the open cut may be sealed at `end` by a rotation of ours."""
@@ -143,11 +147,16 @@ class PartitionCuts:
             return end == self._repeats[0].offset
         return self._repeat_floor is None or end >= self._repeat_floor.offset
 
+    def instant(self, now_ms: int) -> int:
+        """The wall-clock instant of the open cut, or what it will be when it begins now (ms)."""
+        if self.open.instant_ms is not None:
+            return self.open.instant_ms
+        mark = self._repeats[0] if self._repeats else self._repeat_floor
+        return mark.instant_ms if mark else now_ms
+
     def begin(self, now_ms: int) -> int:
         """The wall-clock instant of the open cut, fixed by its first record (ms)."""
-        if self.open.instant_ms is None:
-            mark = self._repeats[0] if self._repeats else self._repeat_floor
-            self.open.instant_ms = mark.instant_ms if mark else now_ms
+        self.open.instant_ms = self.instant(now_ms)
         return self.open.instant_ms
 
     def appended(self, next_offset: int, records: int) -> None:
@@ -191,8 +200,7 @@ class PartitionCuts:
             if (promised.records, promised.digest) != (mark.records, mark.digest):
                 self.lost_repeats.append(RepeatLoss.OTHER_RECORDS)
             elif not cut.records:
-                # Nothing was placed, so no instant was fixed: keep the promised one.
-                mark = promised
+                mark = promised  # nothing was placed, so no instant was fixed
         sealed = Cut(cut.start, mark, everything, cut.floor)
         self.sealed.append(sealed)
         self._open_at(cut.position)
@@ -229,7 +237,12 @@ class PartitionCuts:
     @property
     def is_commit_unknown(self) -> bool:
         """A commit's reply was lost: read back, or join the group anew."""
-        return self._commits.is_unknown
+        return self._commits.sent is not None and self._commits.is_unknown
+
+    @property
+    def is_commit_in_flight(self) -> bool:
+        """A commit was handed out and its outcome not yet told."""
+        return self._commits.sent is not None
 
     @property
     def is_finished(self) -> bool:
@@ -294,8 +307,7 @@ class PartitionCuts:
             return True
         if (known.offset, known.text) != (offset, metadata):
             return False
-        # Joined anew, so a late copy of the lost commit is fenced: it may be built again.
-        known.sent, known.is_unknown = None, False
+        known.sent, known.is_unknown = None, False  # joined anew: a late copy of it is fenced
         return True
 
     def _classify(self, text: str, found: CommitMetadata | None) -> TakeoverKind:

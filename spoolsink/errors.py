@@ -14,12 +14,12 @@ SpoolsinkError
 │   ├── UploadGoneError            the multipart upload vanished: HEAD decides
 │   ├── ObjectConflictError        the key is taken
 │   └── OperatorStoreError         somebody must mend something; nothing is dropped
-└── ConsumerError
-    ├── CommitRefusedError         this member does not own the topic partition any more
-    ├── CommitUnknownError         the reply was lost: read back before anything else
-    ├── CommitTooLargeError        the broker allows less metadata than we sent
-    ├── MetadataVersionError       commit metadata of a version that we do not know
-    └── OffsetLostError            the committed offset is not in the log
+├── ConsumerError                  Kafka is away or did not answer: tried again
+│   ├── BrokerRefusedError         somebody must mend something; nothing is dropped
+│   ├── MetadataVersionError       commit metadata of a version that we do not know
+│   └── OffsetLostError            the committed offset is not in the log
+├── AdminError                     the admin port cannot be opened
+└── AllStoppedError                every topic partition stopped at a bad record
 
 A full spool is a wait, not an exception. A broken invariant of ours is a `RuntimeError`.
 """
@@ -137,16 +137,8 @@ class ConsumerError(SpoolsinkError):
     """Kafka refused or could not answer."""
 
 
-class CommitRefusedError(ConsumerError):
-    """The generation is not ours any more; nothing of this assignment may be committed."""
-
-
-class CommitUnknownError(ConsumerError):
-    """The commit's outcome is unknown; it must be read back before the next one."""
-
-
-class CommitTooLargeError(ConsumerError):
-    """OFFSET_METADATA_TOO_LARGE: the broker's limit is lower than the metadata."""
+class BrokerRefusedError(ConsumerError):
+    """Not authorised, or a group that cannot be joined: hold, say so, try again."""
 
 
 class MetadataVersionError(ConsumerError):
@@ -168,3 +160,16 @@ class OffsetLostError(ConsumerError):
         self.offset = offset
         self.log_start = log_start
         self.log_end = log_end
+
+
+class AdminError(SpoolsinkError):
+    """The admin port cannot be opened at `address` (host:port)."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"admin.listen {address}: {reason}")
+        self.address = address
+        self.reason = reason
+
+
+class AllStoppedError(SpoolsinkError):
+    """Every topic partition of the process has stopped at a bad record: nothing is left to do."""

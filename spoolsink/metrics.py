@@ -19,6 +19,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cuts": ("Cuts that ended.", ("reason",)),
     "uploads": ("Objects whose upload ended.", ("outcome",)),
     "upload_bytes": ("Bytes of object bodies sent to S3.", ()),
+    "s3_requests": ("Requests sent to S3.", ("operation",)),
     "s3_errors": ("Errors that S3 answered with, by its own code.", ("operation", "code")),
     "commits": ("OffsetCommit requests, by what became of them.", ("outcome",)),
     "repeats": ("Cuts that could not be repeated as they were promised.", ("reason",)),

@@ -9,20 +9,26 @@ ROOT = Path(__file__).parent.parent / "spoolsink"
 
 ROWS = [
     {"errors", "records"},
-    {"config_source", "config_types", "config_model", "metrics", "backoff", "clock"},
-    {"converters", "layout", "layout_template", "layout_time", "formats", "rotation", "intent"},
+    {"config_source", "config_types", "config_model", "metrics", "backoff"},
+    {"health", "logs", "status", "plugins"},
+    {"converters", "layout", "layout_class", "layout_template", "layout_time"},
+    {"formats", "rotation", "intent", "encoder", "boundaries"},
     # Reads templates and zones to refuse what they would: hence below the layout.
     {"config", "config_rules"},
-    {"cut", "cuts", "segment", "ledger"},
+    {"cut", "cuts", "segment", "ledger", "naming"},
     {"spool", "spool_memory"},
-    {"batch_tap", "kafka_protocol", "consumer", "store_errors", "object_store"},
-    {"pipeline", "uploader"},
-    {"service", "admin", "status_line"},
+    {"batch_tap", "kafka_protocol", "committer", "consumer"},
+    {"store_errors", "object_store", "store_probe", "store_sweep"},
+    {"uploader"},
+    {"appender", "delivery", "takeover"},
+    {"assignment", "pipeline"},
+    {"wiring", "watch", "engine"},
+    {"service", "admin", "connect_rest", "status_line"},
     {"cli", "__main__", "demo"},
 ]
 
 DOORS = {
-    "aiokafka": {"consumer", "batch_tap", "kafka_protocol"},
+    "aiokafka": {"consumer", "committer", "batch_tap", "kafka_protocol"},
     "aiobotocore": {"object_store", "store_errors"},
     "botocore": {"object_store", "store_errors"},
     "lmdb": {"ledger"},
@@ -32,7 +38,7 @@ DOORS = {
     "pydantic": {"config", "config_model", "config_types"},
     "pydantic_core": {"config_types"},
     "msgspec": {"converters", "formats"},
-    "aiohttp": {"admin", "object_store"},
+    "aiohttp": {"admin", "connect_rest", "object_store"},
 }
 
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py" or p.parent != ROOT)

@@ -1,0 +1,278 @@
+"""A batch of records to encoded rows with their places: convert, place, encode, by column.
+
+1. What is wrong with one record costs that record only: it is taken out and told in `rejected`.
+2. The answer depends on the batch, the configuration and the cut's instant, never on how records
+   were batched.
+3. Converters are called where the layout or the format needs what they return; `json` is checked
+   always and decoded only where a field is wanted.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import tzinfo
+from typing import Literal, NamedTuple, Protocol
+
+from spoolsink.converters import Converter
+from spoolsink.converters.json import FieldDecoder, check, decode, find_bad
+from spoolsink.errors import ConversionError, FormatError, LayoutError, RecordError
+from spoolsink.formats import Format
+from spoolsink.layout import MAX_KEY_BYTES, walk
+from spoolsink.layout_template import Path
+from spoolsink.records import Batch
+
+Column = Sequence[object]
+Columns = Mapping[Path, Column]
+
+WHOLE: Path = ()
+"""The path of a whole key or value."""
+
+
+class Placing(Protocol):
+    """What is used of `Layout`, and of a user's partitioner class."""
+
+    @property
+    def value_paths(self) -> tuple[Path, ...]: ...
+    @property
+    def key_paths(self) -> tuple[Path, ...]: ...
+    @property
+    def uses_wallclock(self) -> bool: ...
+    @property
+    def zone(self) -> tzinfo: ...
+    def now(self, instant_ms: int) -> str: ...
+    def times_ms(
+        self, batch: Batch, values: Columns, instant_ms: int
+    ) -> Sequence[int | LayoutError | None]: ...
+    def place(
+        self, batch: Batch, values: Columns, keys: Columns, instant_ms: int
+    ) -> list[str | LayoutError]: ...
+
+
+class Rejected(NamedTuple):
+    """A record that is not written; the error knows topic partition, offset and stage."""
+
+    offset: int
+    error: RecordError
+
+
+@dataclass(slots=True, frozen=True)
+class Encoded:
+    """Rows of one topic partition, ready for the spool; columns of equal length.
+
+    `next_offset` is the end of what the batch accounts for. `times_ms` is None where no rotation
+    asks for times.
+    """
+
+    batch: Batch
+    next_offset: int
+    offsets: Sequence[int]
+    rows: Sequence[bytes]
+    places: Sequence[str]
+    sizes: Sequence[int]
+    times_ms: Sequence[int | None] | None
+    rejected: tuple[Rejected, ...] = ()
+    nulls_skipped: int = 0
+
+    def row_of(self, offset: int) -> int:
+        """The first row at or above an offset."""
+        return bisect_left(self.offsets, offset)
+
+    def since(self, row: int) -> "Encoded":
+        """The rows from `row` on; rejections were told already."""
+        if not row:
+            return self
+        return Encoded(
+            batch=self.batch,
+            next_offset=self.next_offset,
+            offsets=self.offsets[row:],
+            rows=self.rows[row:],
+            places=self.places[row:],
+            sizes=self.sizes[row:],
+            times_ms=None if self.times_ms is None else self.times_ms[row:],
+        )
+
+
+class Side:
+    """Keys or values of a batch: which columns are wanted of them, and how they are read."""
+
+    def __init__(
+        self,
+        name: str,
+        converter: Converter,
+        *,
+        paths: Sequence[Path],
+        needs_whole: bool,
+        is_checked: bool,
+    ) -> None:
+        self._is_json = name == "json"
+        self._is_bytes = name == "bytes"
+        self._converter = converter
+        self._paths = tuple(path for path in paths if path)
+        self._needs_whole = needs_whole or WHOLE in paths
+        self._is_checked = is_checked
+        self._decoder = FieldDecoder(self._paths) if self._is_json and self._paths else None
+
+    def read(
+        self, data: Sequence[bytes | None], batch: Batch
+    ) -> tuple[Columns, dict[int, ConversionError]]:
+        """Columns by path, and what is wrong by row (the columns are of no use then)."""
+        if self._is_json:
+            return self._read_json(data)
+        if self._is_bytes and not self._paths:
+            return {WHOLE: data}, {}
+        if not (self._needs_whole or self._paths or self._is_checked):
+            return {}, {}
+        return self._converted(data, batch)
+
+    def _read_json(
+        self, data: Sequence[bytes | None]
+    ) -> tuple[Columns, dict[int, ConversionError]]:
+        if not (self._needs_whole or self._paths or self._is_checked):
+            return {}, {}
+        try:
+            check([value for value in data if value is not None] if None in data else data)  # type: ignore[arg-type]
+        except ConversionError:
+            return {}, dict(find_bad(data))
+        columns: dict[Path, Column] = {}
+        if self._decoder is not None:
+            columns.update(self._decoder.columns(data, walk))
+        if self._needs_whole:
+            columns[WHOLE] = [None if value is None else decode(value) for value in data]
+        return columns, {}
+
+    def _converted(
+        self, data: Sequence[bytes | None], batch: Batch
+    ) -> tuple[Columns, dict[int, ConversionError]]:
+        whole: list[object] = []
+        bad: dict[int, ConversionError] = {}
+        topic = batch.tp.topic
+        for index, value in enumerate(data):
+            converted: object = None
+            if value is not None:
+                try:
+                    converted = self._converter(value, topic, batch.headers_at(index))
+                except ConversionError as error:
+                    bad[index] = error
+            whole.append(converted)
+        columns: dict[Path, Column] = {WHOLE: whole}
+        for path in self._paths:
+            columns[path] = [walk(value, path) for value in whole]
+        return columns, bad
+
+
+class Encoder:
+    """Converter, layout and format of one configuration; used by one pipeline."""
+
+    def __init__(
+        self,
+        *,
+        values: Side,
+        keys: Side,
+        layout: Placing,
+        form: Format,
+        null_values: Literal["write", "skip", "stop"],
+        needs_times: bool,
+        key_bytes: Callable[[Batch, str, int], int],
+    ) -> None:
+        self._values = values
+        self._keys = keys
+        self.layout = layout
+        self._form = form
+        self._null_values = null_values
+        self._needs_times = needs_times
+        self._key_bytes = key_bytes
+
+    def encode(self, batch: Batch, instant_ms: int) -> Encoded:
+        """Every record of the batch is in the columns, rejected, or a skipped null."""
+        rejected: list[Rejected] = []
+        nulls = 0
+        kept = batch
+        if self._null_values != "write" and None in batch.values:
+            kept, nulls = self._without_nulls(batch, rejected)
+        while True:
+            values, bad_values = self._values.read(kept.values, kept)
+            keys, bad_keys = self._keys.read(kept.keys, kept)
+            if not bad_values and not bad_keys:
+                places, rows, bad = self._written(kept, values, keys, instant_ms)
+                if not bad:
+                    break
+            else:
+                bad = {**_of_keys(bad_keys), **bad_values}
+            rejected += (Rejected(kept.offsets[i], _at(kept, i, e)) for i, e in bad.items())
+            kept = _without(kept, bad)
+        times = self._times(kept, values, instant_ms) if self._needs_times else None
+        return Encoded(
+            batch=kept,
+            next_offset=batch.next_offset,
+            offsets=kept.offsets,
+            rows=rows,
+            places=places,
+            sizes=list(map(len, rows)),
+            times_ms=times,
+            rejected=tuple(sorted(rejected, key=lambda r: r.offset)),
+            nulls_skipped=nulls,
+        )
+
+    def _without_nulls(self, batch: Batch, rejected: list[Rejected]) -> tuple[Batch, int]:
+        nulls = {i: FormatError("null value") for i, v in enumerate(batch.values) if v is None}
+        if self._null_values == "skip":
+            return _without(batch, nulls), len(nulls)
+        rejected += (Rejected(batch.offsets[i], _at(batch, i, e)) for i, e in nulls.items())
+        return _without(batch, nulls), 0
+
+    def _written(
+        self, batch: Batch, values: Columns, keys: Columns, instant_ms: int
+    ) -> tuple[list[str], list[bytes], dict[int, RecordError]]:
+        places = self.layout.place(batch, values, keys, instant_ms)
+        rows = self._form.rows(
+            batch,
+            keys.get(WHOLE) if self._form.needs_keys else None,
+            values.get(WHOLE) if self._form.needs_values else None,
+        )
+        bad: dict[int, RecordError] = {}
+        # One pass at C speed tells whether any cell is an error.
+        if set(map(type, rows)) - {bytes}:
+            bad.update((i, row) for i, row in enumerate(rows) if isinstance(row, RecordError))
+        if set(map(type, places)) - {str}:
+            bad.update((i, p) for i, p in enumerate(places) if isinstance(p, RecordError))
+        if not bad:
+            bad.update(self._too_long(batch, places))  # type: ignore[arg-type]
+        return places, rows, bad  # type: ignore[return-value]
+
+    def _too_long(self, batch: Batch, places: Sequence[str]) -> dict[int, RecordError]:
+        if not places:
+            return {}
+        # Offsets only grow, so the last one makes the longest name.
+        longest = {p for p in set(places) if self._key_bytes(batch, p, -1) > MAX_KEY_BYTES}
+        return {
+            index: LayoutError(f"the object's key would be longer than {MAX_KEY_BYTES} bytes")
+            for index, place in enumerate(places)
+            if place in longest and self._key_bytes(batch, place, index) > MAX_KEY_BYTES
+        }
+
+    def _times(self, batch: Batch, values: Columns, instant_ms: int) -> list[int | None]:
+        times = self.layout.times_ms(batch, values, instant_ms)
+        # A time that cannot be read fires nothing; where the layout needs it, it is an error.
+        return [None if isinstance(time, LayoutError) else time for time in times]
+
+
+def _of_keys(bad: Mapping[int, ConversionError]) -> dict[int, RecordError]:
+    return {index: ConversionError(f"key: {error.message}") for index, error in bad.items()}
+
+
+def _at(batch: Batch, index: int, error: RecordError) -> RecordError:
+    """The same error with its place; what is shared by many records is not written to."""
+    return type(error)(error.message, batch.tp, batch.offsets[index])
+
+
+def _without(batch: Batch, rows: Mapping[int, object]) -> Batch:
+    kept = [index for index in range(len(batch)) if index not in rows]
+    headers = batch.headers
+    return replace(
+        batch,
+        offsets=[batch.offsets[i] for i in kept],
+        timestamps=[batch.timestamps[i] for i in kept],
+        keys=[batch.keys[i] for i in kept],
+        values=[batch.values[i] for i in kept],
+        headers=None if headers is None else [headers[i] for i in kept],
+    )

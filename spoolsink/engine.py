@@ -1,0 +1,322 @@
+"""One run with one configuration: every part joined, its tasks under one TaskGroup.
+
+1. It ends by `stopping` (drained, within `shutdown_grace`), or by an exception: never half alive.
+2. Kafka, S3 and the disk being away end nothing: the part that needs them holds and tries again.
+3. After a clean drain with S3 answering no intent and no floor is left.
+"""
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+from spoolsink import wiring
+from spoolsink.appender import Appender
+from spoolsink.assignment import Assignment
+from spoolsink.config import fingerprint, reveal
+from spoolsink.config_model import Config
+from spoolsink.consumer import GroupConsumer
+from spoolsink.cuts import PartitionCuts
+from spoolsink.delivery import Delivery
+from spoolsink.errors import (
+    BrokerRefusedError,
+    ConsumerError,
+    ObjectStoreError,
+    OperatorStoreError,
+)
+from spoolsink.formats.compression import make_compressor
+from spoolsink.health import Health
+from spoolsink.intent import Identity
+from spoolsink.metrics import Metrics
+from spoolsink.object_store import ObjectStore
+from spoolsink.pipeline import Pipeline
+from spoolsink.records import TopicPartition
+from spoolsink.spool import LocalCut
+from spoolsink.store_probe import probe_conditional_writes
+from spoolsink.store_sweep import abort_abandoned
+from spoolsink.takeover import StartPolicy
+from spoolsink.uploader import Uploader
+from spoolsink.watch import Watch
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+_OWNER_BYTES = 4
+
+
+class Engine:
+    """Made for one run; the service makes the next one."""
+
+    def __init__(self, config: Config, *, metrics: Metrics, health: Health) -> None:
+        self.config = config
+        self.metrics = metrics
+        self.health = health
+        self._policies = wiring.make_policies(config)
+        self._form = wiring.make_form(config)
+        self.spool = wiring.make_spool(config)
+        self.appenders: dict[TopicPartition, Appender] = {}
+        self.store = ObjectStore(config.s3, on_request=self._requested, reveal=reveal)
+        self.delivery = Delivery(
+            appenders=self.appenders,
+            spool=self.spool,
+            uploader=self._make_uploader(),
+            naming=self._policies.naming,
+            content_type=self._form.content_type,
+            make_compressor=lambda: make_compressor(
+                config.format.compression, config.format.compression_level
+            ),
+            metrics=metrics,
+            health=health,
+        )
+        self.consumer: GroupConsumer | None = None
+        self.assignment: Assignment | None = None
+        self.pipeline: Pipeline | None = None
+        self.watch = Watch(self)
+        self._is_probed = asyncio.Event()
+
+    def _make_uploader(self) -> Uploader:
+        return Uploader(
+            self.store,
+            part_bytes=self.config.s3.part_size,
+            uploads=self.config.s3.uploads,
+            make_backoff=wiring.make_backoff,
+            on_error=self._store_failed,
+            on_success=self._store_answers,
+            on_upload_started=self.spool.note_upload,
+            on_upload_ended=self.spool.clear_upload,
+        )
+
+    @property
+    def records_total(self) -> int:
+        """Records appended by this process, over all topics."""
+        samples = self.metrics.counters["records"].collect()
+        found = (sample for metric in samples for sample in metric.samples)
+        return int(sum(s.value for s in found if s.name.endswith("_total")))
+
+    @property
+    def cluster_id(self) -> str | None:
+        """Kafka's, once it is known."""
+        return None if self.assignment is None else self.assignment.cluster_id
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def run(self, stopping: asyncio.Event, *, is_paused: bool) -> None:
+        """Until `stopping` and drained.
+
+        Raises SpoolError for a directory that cannot be used, AllStoppedError, and an
+        ExceptionGroup for a bug.
+        """
+        local = await asyncio.to_thread(self.spool.start)
+        if local:
+            log.info("%d sealed cuts of a former process are on disk", len(local))
+        noted = self.spool.noted_uploads()
+        try:
+            async with self.store:
+                self._join(local)
+                assert self.pipeline is not None
+                self.pipeline.is_paused = is_paused
+                await self._run_tasks(stopping, noted)
+        finally:
+            await asyncio.to_thread(self.spool.close)
+
+    def _join(self, local: list[LocalCut]) -> None:
+        config = self.config
+        start = StartPolicy(
+            fingerprint=fingerprint(config),
+            owner=secrets.token_hex(_OWNER_BYTES),
+            start_from=config.kafka.start_from,
+            has_objects=self._has_objects,
+        )
+        self.assignment = Assignment(
+            appenders=self.appenders,
+            make_appender=self._make_appender,
+            spool=self.spool,
+            local=local,
+            delivery=self.delivery,
+            start=start,
+            on_offset_lost=config.kafka.on_offset_lost,
+            metrics=self.metrics,
+            health=self.health,
+        )
+        self.pipeline = Pipeline(
+            assignment=self.assignment,
+            spool=self.spool,
+            delivery=self.delivery,
+            max_open=config.spool.max_open,
+            metrics=self.metrics,
+            health=self.health,
+        )
+
+    async def _run_tasks(self, stopping: asyncio.Event, noted: list[tuple[str, str]]) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(self._probe(), name="probe"),
+                tasks.create_task(self._sweep(noted), name="sweep"),
+                tasks.create_task(self.delivery.run(), name="delivery"),
+                tasks.create_task(self.watch.run(), name="watch"),
+                *(
+                    tasks.create_task(self.delivery.upload_worker(), name=f"upload-{number}")
+                    for number in range(self.config.s3.uploads)
+                ),
+            ]
+            await self._consume(stopping)
+            for task in background:
+                task.cancel()
+
+    def _make_appender(self, tp: TopicPartition, who: Identity) -> Appender:
+        return Appender(
+            tp,
+            cuts=PartitionCuts(tp, who),
+            spool=self.spool,
+            policies=self._policies,
+            metrics=self.metrics,
+        )
+
+    # -- Kafka ---------------------------------------------------------------------------------
+
+    async def _consume(self, stopping: asyncio.Event) -> None:
+        backoff = wiring.make_backoff()
+        while not stopping.is_set():
+            try:
+                await self._member(stopping)
+            except ConsumerError as error:
+                if self.health.fail(
+                    "kafka", str(error), is_operator=isinstance(error, BrokerRefusedError)
+                ):
+                    log.error("kafka: %s", error)
+                await _first(stopping, backoff.next())
+            else:
+                backoff.reset()
+
+    async def _member(self, stopping: asyncio.Event) -> None:
+        """One membership, to its end; the drain is a part of it."""
+        assert self.assignment is not None
+        assert self.pipeline is not None
+        consumer = GroupConsumer(
+            self.config.kafka,
+            self.config.group_id,
+            client_id=f"spoolsink-{self.config.name}",
+            on_revoked=self.assignment.revoked,
+            on_assigned=self.assignment.assigned,
+        )
+        try:
+            await consumer.start()
+            self.health.clear("kafka")
+            self.consumer = self.delivery.group = consumer
+            # Polled in a task of its own: it blocks while the group is being joined.
+            polling = asyncio.create_task(self.pipeline.run(consumer, stopping), name="pipeline")
+            await _ended(polling, stopping)
+            await self.pipeline.drain(consumer, self.config.shutdown_grace)
+        finally:
+            self.consumer = self.delivery.group = None
+            for appender in self.appenders.values():
+                appender.cuts.revoked()
+            await consumer.stop(_STOP_SECONDS)
+
+    # -- S3 ------------------------------------------------------------------------------------
+
+    async def _probe(self) -> None:
+        """Whether conditional writes are honoured; nothing is uploaded before that is known."""
+        settings = self.config.s3
+        if settings.conditional_writes == "off":
+            self.delivery.create_only = False
+            self._is_probed.set()
+            return
+        while self.delivery.create_only is None:
+            try:
+                is_honoured = await probe_conditional_writes(self.store, self.config.layout.prefix)
+            except ObjectStoreError as error:
+                self._store_failed(error)
+                await asyncio.sleep(RETRY_SECONDS / 3)
+                continue
+            self._store_answers()
+            if is_honoured or self._may_do_without():
+                self.delivery.create_only = is_honoured
+                self.health.clear("s3 conditional writes")
+                self._is_probed.set()
+                self.delivery.wake.set()
+                return
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _may_do_without(self) -> bool:
+        settings, file_name = self.config.s3, self.config.layout.file_name
+        text = "the store does not honour conditional writes (If-None-Match)"
+        if settings.conditional_writes == "require" or file_name == "connect":
+            if self.health.fail("s3 conditional writes", text, is_operator=True):
+                log.error("%s: needed by the configuration, nothing is uploaded", text)
+            return False
+        log.warning("%s: every key is looked at before it is written", text)
+        return True
+
+    async def _sweep(self, noted: list[tuple[str, str]]) -> None:
+        """Once, when S3 answers and the first assignment is known."""
+        await self._is_probed.wait()
+        assert self.assignment is not None
+        await self.assignment.has_begun.wait()
+        is_range = self.config.layout.file_name == "range"
+        naming = self._policies.naming
+        names = [
+            (naming.topic_prefix(topic), f"{topic}+{number}+") for topic, number in self.appenders
+        ]
+
+        def is_ours(key: str) -> bool:
+            file_name = key.rpartition("/")[2]
+            return is_range and any(
+                key.startswith(prefix) and file_name.startswith(name) for prefix, name in names
+            )
+
+        count = await abort_abandoned(
+            self.store,
+            prefix=self.config.layout.prefix,
+            is_ours=is_ours,
+            older_than=datetime.now(UTC) - timedelta(seconds=self.config.s3.abort_uploads_after),
+            noted=noted,
+        )
+        for key, upload_id in noted:
+            await self.spool.clear_upload(key, upload_id)
+        if count:
+            log.info("%d abandoned multipart uploads aborted", count)
+
+    async def _has_objects(self, topic: str) -> bool | None:
+        prefix = self._policies.naming.topic_prefix(topic)
+        return await self.store.has_objects(
+            prefix, lambda key: key.rpartition("/")[2].startswith(f"{topic}+")
+        )
+
+    def _requested(self, operation: str) -> None:
+        self.metrics.counters["s3_requests"].labels(operation).inc()
+
+    def _store_failed(self, error: ObjectStoreError) -> None:
+        self.metrics.counters["s3_errors"].labels(error.operation, error.code).inc()
+        is_operator = isinstance(error, OperatorStoreError)
+        if self.health.fail("s3", str(error), is_operator=is_operator):
+            log.error("s3: %s", error)
+
+    def _store_answers(self) -> None:
+        if self.health.clear("s3"):
+            log.info("s3 answers again")
+
+
+async def _first(stopping: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
+
+
+async def _ended(polling: asyncio.Task[None], stopping: asyncio.Event) -> None:
+    """Until the loop ends by itself; where it hangs in a join while stopping, it is cancelled."""
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({polling, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not polling.done():
+            await asyncio.wait({polling}, timeout=1.0)
+        if not polling.done():
+            polling.cancel()
+        with suppress(asyncio.CancelledError):
+            await polling
+    finally:
+        waiting.cancel()
+        if not polling.done():
+            polling.cancel()

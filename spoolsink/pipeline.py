@@ -1,0 +1,252 @@
+"""The loop from Kafka into the spool: take over, poll, append, tick; one step after the other.
+
+Everything that moves an open cut happens in this loop, so nothing of it needs a lock: appending,
+sealing by time, taking over after a rebalance, dropping what was lost. What `delivery` does beside
+it touches sealed cuts only.
+
+1. At `pause_at` nothing is polled (membership goes on); where nothing sealed is left to upload,
+   the largest open cuts are ended, and repeats that do not fit beside each other wait.
+2. A failed write or a damaged segment drops what the topic partition has here, and reads it again.
+"""
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+
+from spoolsink.appender import Appender
+from spoolsink.assignment import Assignment
+from spoolsink.consumer import GroupConsumer, Polled
+from spoolsink.delivery import Delivery
+from spoolsink.errors import ConsumerError, SpoolError
+from spoolsink.health import Health
+from spoolsink.metrics import Metrics
+from spoolsink.records import TopicPartition
+from spoolsink.rotation import RotationReason
+from spoolsink.spool import AnySpool
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.2
+_BATCHES = 16
+"""Kafka batches of one poll: enough to spread its cost, few enough to stay responsive."""
+
+_TICK_SECONDS = 0.1
+_RETRY_SECONDS = 1.0
+_FLUSHES = 100
+"""Requests for a flush that are waited for; older ones run into their own time limit."""
+
+
+class Pipeline:
+    """Reads for all topic partitions of the process."""
+
+    def __init__(
+        self,
+        *,
+        assignment: Assignment,
+        spool: AnySpool,
+        delivery: Delivery,
+        max_open: int,
+        metrics: Metrics,
+        health: Health,
+    ) -> None:
+        self.is_paused = False
+        self._max_open = max_open
+        self._assignment = assignment
+        self._appenders = assignment.appenders
+        self._spool = spool
+        self._delivery = delivery
+        self._metrics = metrics
+        self._health = health
+        self._waiting: set[TopicPartition] = set()
+        self._is_full = False
+        self._is_draining = False
+        self._flushes: list[tuple[asyncio.Event, dict[TopicPartition, int]]] = []
+        self._ticked_at = 0.0
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    async def run(self, consumer: GroupConsumer, stopping: asyncio.Event) -> None:
+        """Until `stopping`; raises ConsumerError where only a new consumer helps."""
+        while not stopping.is_set():
+            await self._turn(consumer)
+
+    async def drain(self, consumer: GroupConsumer, seconds: float) -> None:
+        """Finish sealed cuts, promised ones, and those that have a floor; the rest is Kafka's.
+
+        Returns when all of that is committed, when it cannot be any more (the topic partitions
+        went to others), or when the time is over.
+        """
+        self._is_draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not await self._is_drained(consumer):
+                    await self._turn(consumer)
+        left = sum(len(a.cuts.sealed) for a in self._appenders.values())
+        if left:
+            log.warning("%d sealed cuts are left to a repeat", left)
+
+    async def _is_drained(self, consumer: GroupConsumer) -> bool:
+        if consumer.membership is None:
+            return True
+        owned = [a for a in self._appenders.values() if a.cuts.is_gate_open]
+        for appender in owned:
+            if appender.cuts.open.splits and appender.may_seal:
+                await self._seal(appender, RotationReason.DRAIN)
+        return not any(
+            a.cuts.sealed or a.cuts.is_repeating or a.cuts.is_commit_in_flight for a in owned
+        )
+
+    async def _turn(self, consumer: GroupConsumer) -> None:
+        """Once around: each step finds what the one before it left."""
+        await self._assignment.take_over_due(consumer)
+        await self._regulate(consumer)
+        try:
+            polled = await consumer.poll(POLL_SECONDS, _BATCHES)
+        except ConsumerError as error:
+            if not consumer.is_coordinating:
+                raise
+            self._assignment.failing("kafka", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        self._health.clear("kafka")
+        await self._append(consumer, polled)
+        for tp in polled.out_of_range:
+            self._assignment.out_of_range(consumer, tp)
+        await self._tick()
+
+    async def _append(self, consumer: GroupConsumer, polled: Polled) -> None:
+        for tp, batches in polled.batches.items():
+            appender = self._appenders.get(tp)
+            if appender is None or tp in self._assignment.due:
+                continue
+            before = appender.sealed_count
+            try:
+                for batch in batches:
+                    if not await appender.append(batch):
+                        self._is_full = True
+                        consumer.seek(tp, appender.cuts.open.position)
+                        break
+            except SpoolError as error:
+                self._lost(appender, error)
+            if appender.stopped is not None:
+                self._say_stopped(appender)
+            if appender.sealed_count != before:
+                self._delivery.wake.set()
+
+    async def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._ticked_at < _TICK_SECONDS:
+            return
+        self._ticked_at = now
+        for appender in list(self._appenders.values()):
+            before = appender.sealed_count
+            try:
+                await appender.tick()
+            except SpoolError as error:
+                self._lost(appender, error)
+            if appender.sealed_count != before:
+                self._delivery.wake.set()
+            self._assignment.tell_losses(appender)
+        for tp in list(self._delivery.damaged):
+            await self._assignment.read_again(tp)
+        if self._spool.open_count > self._max_open:
+            await self._end_widest()
+        self._look_at_flushes()
+
+    async def _end_widest(self) -> None:
+        """More open segments than the process may have: the cut with the most is ended."""
+        able = [a for a in self._appenders.values() if a.may_seal]
+        if able:
+            widest = max(able, key=lambda a: a.open_segments)
+            await self._seal(widest, RotationReason.MAX_OPEN)
+
+    async def _seal(self, appender: Appender, reason: RotationReason) -> None:
+        try:
+            await appender.seal(reason)
+        except SpoolError as error:
+            self._lost(appender, error)
+        self._delivery.wake.set()
+
+    def flush(self) -> asyncio.Event:
+        """End all that is open; the event is set once it is committed."""
+        done, targets = asyncio.Event(), {}
+        for tp, appender in self._appenders.items():
+            appender.flush()
+            if appender.is_open or appender.cuts.sealed:
+                targets[tp] = appender.cuts.open.position
+        self._flushes.append((done, targets))
+        self._look_at_flushes()
+        return done
+
+    def _look_at_flushes(self) -> None:
+        for done, targets in self._flushes:
+            # A topic partition that went to another member is that member's.
+            if all(
+                tp not in self._appenders or self._appenders[tp].cuts.committed >= offset
+                for tp, offset in targets.items()
+            ):
+                done.set()
+        self._flushes = [flush for flush in self._flushes if not flush[0].is_set()][-_FLUSHES:]
+
+    def _say_stopped(self, appender: Appender) -> None:
+        if self._health.fail(str(appender.tp), str(appender.stopped), is_operator=True):
+            log.error("stopped at a bad record: %s", appender.stopped)
+
+    def _lost(self, appender: Appender, error: SpoolError) -> None:
+        """Rows could not be written: what is open is read again once the disk takes it."""
+        dropped = self._metrics.counters["segments_dropped"].labels("write_failed")
+        dropped.inc(appender.open_segments)
+        if self._health.fail("spool", str(error), is_operator=True):
+            log.error("%s: %s", appender.tp, error)
+        self._delivery.damaged[appender.tp] = str(error)
+        self._is_full = True
+
+    # -- room ------------------------------------------------------------------------------------
+
+    async def _regulate(self, consumer: GroupConsumer) -> None:
+        """Stop polling at `pause_at`, go on at `resume_at`, and make room in between."""
+        self._is_full = self._is_full or self._spool.must_pause
+        if self._is_full and self._spool.may_resume and not self._delivery.damaged:
+            self._is_full = False
+            if self._health.clear("spool"):
+                log.info("the spool has room again")
+            self._assignment.due |= self._waiting
+            self._waiting.clear()
+        self._metrics.gauges["paused"].labels("spool").set(int(self._is_full))
+        may_read = not self._is_full and not self.is_paused
+        readable = {
+            tp
+            for tp, appender in self._appenders.items()
+            if may_read
+            and self._assignment.is_readable(tp)
+            and (appender.cuts.is_repeating or not self._is_draining)
+        }
+        consumer.resume(readable)
+        consumer.pause(self._appenders.keys() - readable)
+        if self._is_full and not any(a.cuts.sealed for a in self._appenders.values()):
+            await self._make_room()
+
+    async def _make_room(self) -> None:
+        """Nothing sealed is left to upload: end the largest open cut, or let repeats wait."""
+        filled = [a for a in self._appenders.values() if a.is_open and a.cuts.is_gate_open]
+        filled.sort(key=lambda a: self._spool.open_bytes(a.tp), reverse=True)
+        for appender in filled:
+            if appender.may_seal:
+                await self._seal(appender, RotationReason.SPOOL_FULL)
+                return
+        if len(filled) > 1:
+            log.info("%s: its repeat waits for room", filled[-1].tp)
+            await self._assignment.drop(filled[-1].tp)
+            self._waiting.add(filled[-1].tp)
+        elif filled:
+            self._say_too_small(filled[0])
+
+    def _say_too_small(self, appender: Appender) -> None:
+        cut = appender.cuts.open
+        reason = (
+            f"the cut from {cut.start} must be repeated to {appender.cuts.append_limit} and fills "
+            f"{self._spool.max_bytes} bytes at {cut.position}: raise spool.max_bytes"
+        )
+        if self._health.fail("spool", reason, is_operator=True):
+            log.error("%s: %s", appender.tp, reason)

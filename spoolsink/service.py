@@ -1,0 +1,277 @@
+"""The process: engines one after the other, signals, the admin port, what an operator asks for.
+
+1. The first SIGTERM or SIGINT drains and ends with 0; the second ends the process at once.
+2. A restart (also SIGHUP) reads the file anew; one that is bad is refused and changes nothing.
+3. Paused and stopped survive the process, in a small file in the spool directory.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from prometheus_client import CollectorRegistry
+
+from spoolsink import logs
+from spoolsink.admin import Admin
+from spoolsink.config import load, reveal, secrets_of
+from spoolsink.engine import Engine
+from spoolsink.errors import ConfigError, SpoolsinkError
+from spoolsink.health import Health
+from spoolsink.metrics import Metrics
+from spoolsink.status import Snapshot, State
+from spoolsink.status_line import StatusLine
+from spoolsink.watch import rows
+
+log = logging.getLogger(__name__)
+
+EXIT_CLEAN = 0
+EXIT_FAULT = 1
+_STATUS_SECONDS = 0.3
+_ALIVE_SECONDS = 30.0
+"""A loop that has not come round for so long does not live."""
+
+Wish = Literal["RUNNING", "PAUSED", "STOPPED"]
+
+
+class Service:
+    """One process; `run` is called once."""
+
+    def __init__(
+        self, path: Path, environ: Mapping[str, str], *, status: StatusLine | None
+    ) -> None:
+        """Raises ConfigError."""
+        self.config = load(path, environ)
+        self.metrics = Metrics(CollectorRegistry())
+        self.health = Health(clock=time.time)
+        self._path, self._environ = path, environ
+        self._status = status
+        self._engine: Engine | None = None
+        self._wish: Wish = "RUNNING"
+        self._wishes = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._is_ending = False
+
+    # -- the run -------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """The exit status."""
+        self._hide_secrets()
+        admin = Admin(self, listen=self.config.admin.listen, token=self.config.admin.token)
+        try:
+            address = await admin.start()
+        except SpoolsinkError as error:
+            log.error("%s", error)
+            return EXIT_FAULT
+        log.info("admin port: http://%s", address)
+        self._handle_signals()
+        status = asyncio.create_task(self._show_status(), name="status line")
+        try:
+            return await self._run_engines(address)
+        except Exception as error:  # noqa: BLE001 (the task watcher: nothing above would say it)
+            _say(error)
+            return EXIT_FAULT
+        finally:
+            status.cancel()
+            await admin.stop()
+
+    async def _run_engines(self, address: str) -> int:
+        self._read_wish()
+        while not self._is_ending:
+            self._stopping.clear()
+            self._wishes.clear()
+            if self._wish == "STOPPED":
+                await self._wishes.wait()
+                continue
+            self._engine = Engine(self.config, metrics=self.metrics, health=self.health)
+            self._write_address(address)
+            await self._engine.run(self._stopping, is_paused=self._wish == "PAUSED")
+            self.health.clear_all()
+        return EXIT_CLEAN
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _end(self) -> None:
+        if self._is_ending:
+            log.warning("second signal: ends at once")
+            os._exit(EXIT_FAULT)
+        log.info("stopping: sealed work is finished within %.0f s", self.config.shutdown_grace)
+        self._is_ending = True
+        self._stopping.set()
+        self._wishes.set()
+
+    def _reload(self) -> None:
+        with suppress(ConfigError):
+            self._restart()
+
+    def _restart(self) -> None:
+        try:
+            config = load(self._path, self._environ)
+        except ConfigError as error:
+            for problem in error.problems:
+                log.error("not restarted: %s", problem)
+            raise
+        self.config = config
+        self._hide_secrets()
+        log.info("restarts with the configuration read anew")
+        self._stopping.set()
+        self._wishes.set()
+
+    def _hide_secrets(self) -> None:
+        for secret in secrets_of(self.config):
+            logs.hide(reveal(secret) or "")
+
+    def _write_address(self, address: str) -> None:
+        directory = Path(self.config.spool.directory)
+        with suppress(OSError):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (directory / "admin.address").write_text(f"{address}\n")
+
+    async def _show_status(self) -> None:
+        while self._status is not None:
+            await asyncio.sleep(_STATUS_SECONDS)
+            self._status.show(self.snapshot(), time.monotonic())
+
+    # -- what an operator asks and wishes --------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """Kafka Connect's word for it."""
+        if self._wish == "STOPPED":
+            return "STOPPED"
+        if self.health.is_failed:
+            return "FAILED"
+        return self._wish
+
+    def is_alive(self) -> bool:
+        """The event loop answers by answering; the tasks are watched by what `watch` writes."""
+        engine = self._engine
+        return engine is None or time.monotonic() - engine.watch.beat < _ALIVE_SECONDS
+
+    def is_ready(self) -> bool:
+        """Joined the group, and nothing fails."""
+        return not self.reasons()
+
+    def reasons(self) -> list[str]:
+        """Why it is not ready."""
+        if self._wish == "STOPPED":
+            return ["stopped by an operator"]
+        consumer = self._engine.consumer if self._engine else None
+        if (consumer is None or consumer.membership is None) and self.health.is_ready:
+            return ["kafka: the group is not joined yet"]
+        return self.health.reasons()
+
+    def trace(self) -> str | None:
+        """Of the state FAILED: what an operator must mend."""
+        failed = [f"{hold.source}: {hold.reason}" for hold in self.health.holds if hold.is_operator]
+        return "\n".join(failed) or None
+
+    def snapshot(self) -> Snapshot:
+        """What is shown of the process."""
+        engine = self._engine
+        spool = engine.spool.snapshot() if engine else {}
+        return Snapshot(
+            state=self.state,
+            holds=self.health.holds,
+            rows=rows(engine) if engine else [],
+            spool_bytes=engine.spool.used_bytes if engine else 0,
+            spool_limit_bytes=self.config.spool.max_bytes,
+            spool_open_segments=spool.get("open", 0),
+            spool_sealed_segments=spool.get("sealed", 0),
+            uploads_in_flight=engine.store.inflight if engine else 0,
+            records_total=engine.records_total if engine else 0,
+            objects_total=engine.delivery.objects_total if engine else 0,
+            kafka_cluster_id=engine.cluster_id if engine else None,
+            last_objects=list(engine.delivery.last_objects) if engine else [],
+        )
+
+    def begin_flush(self) -> asyncio.Event:
+        """End all open cuts."""
+        engine = self._engine
+        if engine is None or engine.pipeline is None:
+            done = asyncio.Event()
+            done.set()
+            return done
+        return engine.pipeline.flush()
+
+    async def pause(self) -> None:
+        """Stop polling."""
+        self._set_wish("PAUSED")
+
+    async def resume(self) -> None:
+        """Out of PAUSED and STOPPED."""
+        self._set_wish("RUNNING")
+
+    async def stop(self) -> None:
+        """Leave the group, with sealed work finished."""
+        self._set_wish("STOPPED")
+        self._stopping.set()
+
+    async def restart(self) -> None:
+        """Raises ConfigError for a bad file, and goes on as it was."""
+        self._restart()
+
+    def _set_wish(self, wish: Wish) -> None:
+        log.info("%s, by an operator", wish.lower())
+        self._wish = wish
+        self._write_wish()
+        self._wishes.set()
+        if self._engine is not None and self._engine.pipeline is not None:
+            self._engine.pipeline.is_paused = wish == "PAUSED"
+
+    @property
+    def _wish_file(self) -> Path:
+        return Path(self.config.spool.directory) / "state"
+
+    def _write_wish(self) -> None:
+        try:
+            fresh = self._wish_file.with_suffix(".new")
+            fresh.write_text(self._wish)
+            fresh.replace(self._wish_file)
+        except OSError as error:
+            log.error("the state %s would not survive a restart: %s", self._wish, error)
+
+    def _read_wish(self) -> None:
+        with suppress(OSError):
+            found = self._wish_file.read_text().strip()
+            if found in {"PAUSED", "STOPPED"}:
+                self._wish = found  # type: ignore[assignment]
+                log.warning("%s since an operator asked for it", found.lower())
+
+
+def run_service(path: Path, environ: Mapping[str, str], *, status: StatusLine | None) -> int:
+    """Raises ConfigError; the exit status otherwise."""
+
+    async def main() -> int:
+        return await Service(path, environ, status=status).run()
+
+    return asyncio.run(main())
+
+
+def terminal_status(*, is_quiet: bool) -> StatusLine | None:
+    """A status line where there is a terminal that wants one."""
+    if is_quiet or not sys.stderr.isatty():
+        return None
+    return StatusLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
+
+
+def _say(error: BaseException) -> None:
+    """A line for what we raise on purpose, the whole traceback for a bug."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            _say(one)
+    elif isinstance(error, SpoolsinkError):
+        log.error("%s", error)
+    else:
+        log.error("a fault of spoolsink: %r", error, exc_info=error)

@@ -1,0 +1,154 @@
+"""What is looked at beside the work: lag, topic ids, lease, gauges, stalls of the event loop."""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from spoolsink.appender import Appender
+from spoolsink.errors import AllStoppedError, ConsumerError
+from spoolsink.records import TopicPartition
+from spoolsink.status import TopicPartitionStatus
+
+if TYPE_CHECKING:
+    from spoolsink.engine import Engine
+
+log = logging.getLogger(__name__)
+
+_TICK_SECONDS = 0.1
+_GAUGE_TICKS = 10
+_LAG_SECONDS = 10.0
+"""The contract allows a lag of 30 s of age, also while paused."""
+_TOPIC_SECONDS = 60.0
+_MEMBER_SOURCE = "kafka group"
+
+
+class Watch:
+    """Reads the engine's state and writes metrics and health; moves nothing itself."""
+
+    def __init__(self, engine: "Engine") -> None:
+        self._engine = engine
+        self._lag_at = 0.0
+        self._topics_at = time.monotonic()
+        self.beat = time.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled; raises AllStoppedError when nothing is left to do."""
+        tick = 0
+        asking: asyncio.Task[None] | None = None
+        try:
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(_TICK_SECONDS)
+                self.beat = time.monotonic()
+                late = self.beat - before - _TICK_SECONDS
+                self._engine.metrics.histograms["loop_stall_seconds"].observe(max(0.0, late))
+                tick += 1
+                if tick % _GAUGE_TICKS:
+                    continue
+                self._gauges()
+                self._membership()
+                self._all_stopped()
+                if asking is None or asking.done():
+                    asking = asyncio.create_task(self._ask())
+        finally:
+            if asking is not None:
+                asking.cancel()
+
+    async def _ask(self) -> None:
+        """Questions to Kafka: a broker that is away must not stop the gauges."""
+        engine, now = self._engine, time.monotonic()
+        consumer, assignment = engine.consumer, engine.assignment
+        if consumer is None or assignment is None or consumer.membership is None:
+            return
+        try:
+            if now - self._lag_at >= _LAG_SECONDS and engine.appenders:
+                assignment.logs.update(await consumer.log_ranges(list(engine.appenders)))
+                self._lag_at = now
+            if now - self._topics_at >= _TOPIC_SECONDS and engine.appenders:
+                await assignment.check_topics(consumer)
+                self._topics_at = now
+        except ConsumerError as error:
+            log.debug("lag is not known: %s", error)
+
+    def _membership(self) -> None:
+        engine = self._engine
+        consumer, health = engine.consumer, engine.health
+        if consumer is None:
+            return
+        if consumer.membership is None:
+            health.fail(_MEMBER_SOURCE, "the group is being joined")
+        elif not consumer.is_lease_fresh:
+            if health.fail(_MEMBER_SOURCE, "no heartbeat was answered for a session's time"):
+                log.warning("kafka: no heartbeat was answered for a session's time")
+        else:
+            health.clear(_MEMBER_SOURCE)
+
+    def _all_stopped(self) -> None:
+        appenders, consumer = self._engine.appenders.values(), self._engine.consumer
+        if consumer is None or not appenders or len(appenders) < len(consumer.assigned):
+            return
+        if all(a.stopped is not None and a.cuts.is_finished for a in appenders):
+            raise AllStoppedError("every topic partition has stopped at a bad record")
+
+    def _gauges(self) -> None:
+        engine, gauges = self._engine, self._engine.metrics.gauges
+        gauges["spool_bytes"].set(engine.spool.used_bytes)
+        gauges["spool_limit_bytes"].set(engine.spool.max_bytes)
+        gauges["open_partitions"].set(engine.spool.open_count)
+        for state, count in engine.spool.snapshot().items():
+            gauges["spool_segments"].labels(state).set(count)
+        gauges["upload_inflight"].set(engine.store.inflight)
+        shown = {row_labels(a.tp) for a in engine.appenders.values()}
+        for name in ("lag_records", "unconfirmed_seconds"):
+            for labels in [key for key in gauges[name]._metrics if key not in shown]:  # noqa: SLF001 (no public list)
+                gauges[name].remove(*labels)
+        for row in rows(engine):
+            labels = row.topic, str(row.partition)
+            if row.lag is not None:
+                gauges["lag_records"].labels(*labels).set(row.lag)
+            gauges["unconfirmed_seconds"].labels(*labels).set(row.unconfirmed_seconds)
+
+
+def row_labels(tp: TopicPartition) -> tuple[str, str]:
+    """Of a metric."""
+    return tp.topic, str(tp.partition)
+
+
+def rows(engine: "Engine") -> list[TopicPartitionStatus]:
+    """Every topic partition that is assigned, in order."""
+    assignment = engine.assignment
+    if assignment is None:
+        return []
+    return [_row(engine, appender) for _, appender in sorted(engine.appenders.items())]
+
+
+def _row(engine: "Engine", appender: Appender) -> TopicPartitionStatus:
+    assert engine.assignment is not None
+    cuts, tp = appender.cuts, appender.tp
+    log_range = engine.assignment.logs.get(tp)
+    end = None if log_range is None else max(log_range.end, cuts.open.position)
+    committed = cuts.committed if cuts.committed >= 0 else None
+    oldest = appender.oldest_arrival()
+    state = (
+        "stopped"
+        if appender.stopped is not None
+        else "held"
+        if tp in engine.assignment.held
+        else "repeating"
+        if cuts.is_repeating
+        else "running"
+    )
+    return TopicPartitionStatus(
+        topic=tp.topic,
+        partition=tp.partition,
+        committed=committed,
+        position=cuts.open.position,
+        log_end=end,
+        lag=None if end is None or committed is None else max(0, end - committed),
+        open_records=cuts.open.records,
+        open_segments=appender.open_segments,
+        sealed_cuts=len(cuts.sealed),
+        unconfirmed_seconds=0.0 if oldest is None else time.monotonic() - oldest,
+        state=state,
+    )

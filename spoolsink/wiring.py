@@ -1,0 +1,148 @@
+"""From a configuration to the objects that carry it out; nothing is started here."""
+
+import time
+from pathlib import Path
+from random import SystemRandom
+
+from spoolsink.appender import Policies
+from spoolsink.backoff import Backoff
+from spoolsink.boundaries import Boundaries
+from spoolsink.config_model import Config
+from spoolsink.converters import make_converter
+from spoolsink.encoder import Encoder, Placing, Side
+from spoolsink.errors import ConfigError
+from spoolsink.formats import Format, make_format
+from spoolsink.layout import Layout
+from spoolsink.naming import Naming
+from spoolsink.rotation import Rotation, SplitRule
+from spoolsink.spool import AnySpool, Spool
+from spoolsink.spool_memory import MemorySpool
+
+_random = SystemRandom().random
+_UPLOAD_BACKOFF = (0.2, 15.0)
+"""First and longest wait in seconds: what an operator mends is noticed within 15 s."""
+
+
+def make_backoff() -> Backoff:
+    """For one upload or one question."""
+    return Backoff(*_UPLOAD_BACKOFF, _random)
+
+
+def make_form(config: Config) -> Format:
+    """The format of the rows."""
+    return make_format(
+        config.format.type,
+        value=config.records.value,
+        key=config.records.key,
+        form=config.records.form,
+        compression=config.format.compression,
+        separator=config.format.separator.encode(),
+        extension=config.format.extension,
+    )
+
+
+def make_naming(config: Config) -> Naming:
+    """How objects are called."""
+    return Naming(
+        prefix=config.layout.prefix,
+        topic_directory=config.layout.topic_directory,
+        extension=make_form(config).extension,
+        file_name=config.layout.file_name,
+        sink=config.name,
+    )
+
+
+def make_layout(config: Config) -> Placing:
+    """The template, or the user's class."""
+    layout = config.layout
+    bucket = layout.time_bucket
+    if layout.partitioner is not None:
+        from spoolsink.layout_class import ClassLayout
+
+        return ClassLayout(
+            layout.partitioner,
+            layout.options,
+            time=layout.time,
+            timezone=layout.timezone,
+            time_unit=layout.time_unit,
+        )
+    return Layout(
+        layout.partition,
+        time=layout.time,
+        timezone=layout.timezone,
+        time_unit=layout.time_unit,
+        bucket_seconds=None if bucket is None else int(bucket),
+        missing_value=layout.missing_value,
+        missing_is_error=layout.missing == "error",
+    )
+
+
+def make_policies(config: Config) -> Policies:
+    """What every topic partition shares; raises ConfigError for classes that cannot be loaded."""
+    layout, rotate = make_layout(config), config.rotate
+    rotation = Rotation(
+        zone=layout.zone,
+        records=rotate.records,
+        max_bytes=rotate.bytes,
+        interval_seconds=rotate.interval,
+        schedule_seconds=rotate.schedule,
+        max_age_seconds=rotate.max_age,
+    )
+    splits = SplitRule(records=rotate.object_records, max_bytes=rotate.object_bytes)
+    naming = make_naming(config)
+    return Policies(
+        encoder=_make_encoder(config, layout, naming),
+        naming=naming,
+        boundaries=Boundaries(rotation, splits, rotate.max_open),
+        skips_errors=config.records.on_error == "skip",
+        monotonic=time.monotonic,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+    )
+
+
+def _make_encoder(config: Config, layout: Placing, naming: Naming) -> Encoder:
+    records, form = config.records, make_form(config)
+    try:
+        value = make_converter(records.value, records.value_options)
+        key = make_converter(records.key, records.key_options)
+    except Exception as error:  # a user's class may raise anything when it is made
+        raise ConfigError([f"records: {error}"]) from error
+    return Encoder(
+        values=Side(
+            records.value,
+            value,
+            paths=layout.value_paths,
+            needs_whole=form.needs_values,
+            is_checked=True,
+        ),
+        keys=Side(
+            records.key,
+            key,
+            paths=layout.key_paths,
+            needs_whole=form.needs_keys,
+            is_checked=records.form == "full",
+        ),
+        layout=layout,
+        form=form,
+        null_values=records.on_null_value,
+        needs_times=config.rotate.interval is not None,
+        key_bytes=naming.key_bytes,
+    )
+
+
+def make_spool(config: Config) -> AnySpool:
+    """On disk, or in memory for the comparison."""
+    spool = config.spool
+    if spool.mode == "memory":
+        return MemorySpool(
+            max_bytes=spool.max_bytes, pause_at=spool.pause_at, resume_at=spool.resume_at
+        )
+    return Spool(
+        Path(spool.directory),
+        max_bytes=spool.max_bytes,
+        min_free_bytes=spool.min_free_bytes,
+        write_buffer_bytes=spool.write_buffer,
+        pause_at=spool.pause_at,
+        resume_at=spool.resume_at,
+        compression=spool.compression,
+    )
