@@ -18,6 +18,7 @@ from spoolsink.cut import Cut, CutObject
 from spoolsink.cuts import PartitionCuts
 from spoolsink.encoder import Encoded, Encoder
 from spoolsink.errors import RecordError
+from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
 from spoolsink.records import Batch, TopicPartition
@@ -171,6 +172,7 @@ class Appender:
         if piece.full is not None:
             await self._seal_split(piece.full, self.cuts.open.records + piece.rows)
         self.cuts.appended(piece.next_offset, piece.rows)
+        reach("append.after")
 
     async def _append_rows(self, encoded: Encoded, place: str, rows: Sequence[int]) -> None:
         if len(rows) == len(encoded.offsets):
@@ -238,6 +240,7 @@ class Appender:
 
         Raises SpoolError when rows of it were lost: it must be read again.
         """
+        reach("seal.before")
         cut = self.cuts.open
         arrived = self._progress.opened_seconds if self._progress else None
         # First the files: a footer says what the object will be called and where its cut ends.
@@ -260,6 +263,7 @@ class Appender:
         self.forget_open()
         # Last the ledger, so that a restart need not read the cut again.
         await self._spool.remember(LocalCut(self.tp, cut.start, done.mark, segments))
+        reach("seal.after")
         return done
 
     def forget_open(self) -> None:

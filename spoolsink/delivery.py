@@ -25,8 +25,10 @@ from spoolsink.appender import Appender
 from spoolsink.consumer import Membership
 from spoolsink.cut import Commit, Cut, CutObject, ObjectState
 from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError
+from spoolsink.fault_points import is_armed, reach
 from spoolsink.formats.compression import BodyCompressor
 from spoolsink.health import Health
+from spoolsink.intent import decode
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
 from spoolsink.records import TopicPartition
@@ -159,6 +161,7 @@ class Delivery:
             content_type=self._content_type,
         )
         started = time.monotonic()
+        reach("upload.before")
         try:
             outcome, key = await self._uploader.upload(
                 upload, lambda: self._may_upload(appender), create_only=self.create_only
@@ -183,6 +186,7 @@ class Delivery:
         if key != target.key:
             self._metrics.counters["key_conflicts"].labels(appender.tp.topic).inc()
             log.warning("%s: %s was taken by other content: wrote %s", appender.tp, target.key, key)
+        reach("complete.after")
         target.state = ObjectState.CONFIRMED
         self._health.clear(f"{appender.tp} key")
         self.objects_total += 1
@@ -267,6 +271,8 @@ class Delivery:
         self, group: Group, membership: Membership, due: Mapping[Appender, Commit]
     ) -> None:
         by_tp = {appender.tp: appender for appender in due}
+        if any(commit.offset > appender.cuts.committed for appender, commit in due.items()):
+            reach("advance.before")
         try:
             codes = await group.send_commit(
                 membership, {appender.tp: commit for appender, commit in due.items()}
@@ -292,6 +298,7 @@ class Delivery:
 
     async def _answered(self, group: Group, appender: Appender, commit: Commit, code: int) -> None:
         if code == 0:
+            reach_commit(commit, moved=commit.offset > appender.cuts.committed)
             await self._finish(appender, appender.cuts.commit_done())
             self._health.clear("kafka commit")
         elif code in _REFUSED:
@@ -344,6 +351,7 @@ class Delivery:
             return
         appender.finished(done)
         await self._spool.forget([local_cut(appender.tp, cut) for cut in done])
+        reach("delete.after")
         self.wake.set()
 
 
@@ -351,6 +359,19 @@ def local_cut(tp: TopicPartition, cut: Cut) -> LocalCut:
     """A sealed cut as the spool knows it."""
     segments = [o.segment for o in cut.objects if isinstance(o.segment, SealedSegment)]
     return LocalCut(tp, cut.start, cut.mark, tuple(segments))
+
+
+def reach_commit(commit: Commit, *, moved: bool) -> None:
+    """The fault points behind a commit's reply."""
+    if not is_armed():
+        return
+    found = decode(commit.metadata)
+    if found is not None and found.cuts:
+        reach("intent.after")
+    if found is not None and found.floor:
+        reach("floor.after")
+    if moved:
+        reach("advance.after")
 
 
 def _meaning(code: int, commit: Commit) -> str:

@@ -8,6 +8,7 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -102,8 +103,10 @@ class Engine:
 
     # -- the run -------------------------------------------------------------------------------
 
-    async def run(self, stopping: asyncio.Event, *, is_paused: bool) -> None:
-        """Until `stopping` and drained.
+    async def run(
+        self, stopping: asyncio.Event, *, is_paused: bool, on_spool: Callable[[], None]
+    ) -> None:
+        """Until `stopping` and drained; `on_spool` is called once the directory is ours.
 
         Raises SpoolError for a directory that cannot be used, AllStoppedError, and an
         ExceptionGroup for a bug.
@@ -112,6 +115,7 @@ class Engine:
         if local:
             log.info("%d sealed cuts of a former process are on disk", len(local))
         noted = self.spool.noted_uploads()
+        on_spool()
         try:
             async with self.store:
                 self._join(local)

@@ -48,8 +48,8 @@ HISTOGRAMS: dict[str, str] = {
 class Metrics:
     """`metrics.counters["records"].labels("orders").inc()`; names without `spoolsink_`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry = registry or CollectorRegistry()
         self.counters = {
             name: Counter(f"spoolsink_{name}", text, labels, registry=registry)
             for name, (text, labels) in COUNTERS.items()

@@ -51,6 +51,7 @@ class Pipeline:
         health: Health,
     ) -> None:
         self.is_paused = False
+        self.has_paused = False
         self._max_open = max_open
         self._assignment = assignment
         self._appenders = assignment.appenders
@@ -214,6 +215,7 @@ class Pipeline:
             self._assignment.due |= self._waiting
             self._waiting.clear()
         self._metrics.gauges["paused"].labels("spool").set(int(self._is_full))
+        self._metrics.gauges["paused"].labels("operator").set(int(self.is_paused))
         may_read = not self._is_full and not self.is_paused
         readable = {
             tp
@@ -224,6 +226,7 @@ class Pipeline:
         }
         consumer.resume(readable)
         consumer.pause(self._appenders.keys() - readable)
+        self.has_paused = self.is_paused
         if self._is_full and not any(a.cuts.sealed for a in self._appenders.values()):
             await self._make_room()
 

@@ -17,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from prometheus_client import CollectorRegistry
-
 from spoolsink import logs
 from spoolsink.admin import Admin
 from spoolsink.config import load, reveal, secrets_of
@@ -49,7 +47,7 @@ class Service:
     ) -> None:
         """Raises ConfigError."""
         self.config = load(path, environ)
-        self.metrics = Metrics(CollectorRegistry())
+        self.metrics = Metrics()
         self.health = Health(clock=time.time)
         self._path, self._environ = path, environ
         self._status = status
@@ -90,10 +88,17 @@ class Service:
             if self._wish == "STOPPED":
                 await self._wishes.wait()
                 continue
-            self._engine = Engine(self.config, metrics=self.metrics, health=self.health)
-            self._write_address(address)
-            await self._engine.run(self._stopping, is_paused=self._wish == "PAUSED")
-            self.health.clear_all()
+            engine = Engine(self.config, metrics=self.metrics, health=self.health)
+            self._engine = engine
+            try:
+                await engine.run(
+                    self._stopping,
+                    is_paused=self._wish == "PAUSED",
+                    on_spool=lambda: self._write_address(address),
+                )
+            finally:
+                self._engine = None
+                self.health.clear_all()
         return EXIT_CLEAN
 
     def _handle_signals(self) -> None:
@@ -133,10 +138,8 @@ class Service:
             logs.hide(reveal(secret) or "")
 
     def _write_address(self, address: str) -> None:
-        directory = Path(self.config.spool.directory)
         with suppress(OSError):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (directory / "admin.address").write_text(f"{address}\n")
+            (Path(self.config.spool.directory) / "admin.address").write_text(f"{address}\n")
 
     async def _show_status(self) -> None:
         while self._status is not None:
@@ -148,11 +151,15 @@ class Service:
     @property
     def state(self) -> State:
         """Kafka Connect's word for it."""
-        if self._wish == "STOPPED":
+        engine = self._engine
+        if engine is None and self._wish == "STOPPED":
             return "STOPPED"
         if self.health.is_failed:
             return "FAILED"
-        return self._wish
+        has_paused = (
+            engine is not None and engine.pipeline is not None and engine.pipeline.has_paused
+        )
+        return "PAUSED" if has_paused else "RUNNING"
 
     def is_alive(self) -> bool:
         """The event loop answers by answering; the tasks are watched by what `watch` writes."""
@@ -200,9 +207,9 @@ class Service:
         """End all open cuts."""
         engine = self._engine
         if engine is None or engine.pipeline is None:
-            done = asyncio.Event()
-            done.set()
-            return done
+            nothing_open = asyncio.Event()
+            nothing_open.set()
+            return nothing_open
         return engine.pipeline.flush()
 
     async def pause(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "spoolsink"
 
 ROWS = [
-    {"errors", "records"},
+    {"errors", "records", "fault_points"},
     {"config_source", "config_types", "config_model", "metrics", "backoff"},
     {"health", "logs", "status", "plugins"},
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
