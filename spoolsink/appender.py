@@ -10,6 +10,7 @@
 Only the pipeline's loop calls what awaits here, one call at a time.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from spoolsink.boundaries import Boundaries, OpenObject, Piece, Promise, grouped
 from spoolsink.cut import Cut, CutObject
 from spoolsink.cuts import PartitionCuts
 from spoolsink.encoder import Encoded, Encoder
-from spoolsink.errors import RecordError
+from spoolsink.errors import RecordError, SpoolError
 from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
@@ -25,6 +26,8 @@ from spoolsink.records import Batch, TopicPartition
 from spoolsink.rotation import CutProgress, RotationReason
 from spoolsink.segment import SegmentLabel
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment, SegmentKey
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +265,10 @@ class Appender:
         segments = (*self._split_segments, *written)
         self.forget_open()
         # Last the ledger, so that a restart need not read the cut again.
-        await self._spool.remember(LocalCut(self.tp, cut.start, done.mark, segments))
+        try:
+            await self._spool.remember(LocalCut(self.tp, cut.start, done.mark, segments))
+        except SpoolError as error:
+            log.warning("%s: a restart would read the cut again: %s", self.tp, error)
         reach("seal.after")
         return done
 

@@ -115,8 +115,11 @@ class Assignment:
             return  # revoked meanwhile: the next assignment asks again
         for tp, beginning in found.items():
             await self._take_over(consumer, tp, beginning)
-        if self.appenders:
+        if self.appenders and not self.has_begun.is_set():
             self.has_begun.set()
+            # What a former process left of topic partitions that are others' now.
+            await self._spool.forget([c for c in self._local if c.tp not in consumer.assigned])
+            self._local = [c for c in self._local if c.tp in consumer.assigned]
         self._delivery.wake.set()
 
     def _is_settled(self, tp: TopicPartition, consumer: GroupConsumer) -> bool:
@@ -160,7 +163,7 @@ class Assignment:
         held = list(cuts.sealed) or self._take_local(tp)
         splits = [*cuts.open.splits]
         takeover = cuts.assigned(offset, metadata, held)
-        log.info("%s: %s, goes on at %d", tp, takeover.kind.value, takeover.seek)
+        log.info("%s: goes on at %d (%s)", tp, takeover.seek, takeover.kind.value)
         self.tell_losses(appender)
         if takeover.kind is TakeoverKind.CONTINUED:
             appender.finished(takeover.finished)

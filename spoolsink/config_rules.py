@@ -49,8 +49,6 @@ def not_built(config: Config) -> Iterator[Problem]:
         yield where, f"{config.kafka.security.protocol} {_NOT_BUILT}"
     if config.s3.assume_role.role_arn is not None:
         yield ("s3", "assume_role", "role_arn"), f"assuming a role {_NOT_BUILT}"
-    if config.spool.compression != "none":
-        yield ("spool", "compression"), f"compression of segments {_NOT_BUILT}"
 
 
 def _kafka(config: Config) -> Iterator[Problem]:

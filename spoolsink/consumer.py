@@ -86,6 +86,7 @@ class GroupConsumer:
         self._group_id = group_id
         self._boottime = boottime
         self._lease_until = 0.0
+        self._heard_at = boottime()
         self._on_revoked, self._on_assigned = on_revoked, on_assigned
         batch_tap.install()
         self._consumer: Any = AIOKafkaConsumer(
@@ -133,6 +134,11 @@ class GroupConsumer:
             coordinator.reset_generation()
 
     @property
+    def silent_seconds(self) -> float:
+        """Since the group's coordinator last took us for a member."""
+        return self._boottime() - self._heard_at
+
+    @property
     def is_lease_fresh(self) -> bool:
         """Whether the broker still holds us for a member, as far as can be known."""
         return self.membership is not None and self._boottime() < self._lease_until
@@ -148,6 +154,7 @@ class GroupConsumer:
         return noted
 
     def _renew(self, sent: float) -> None:
+        self._heard_at = max(self._heard_at, sent)
         # A fifth of the session is the margin for the request that is about to be sent.
         self._lease_until = sent + self._settings.session_timeout * 0.8
 

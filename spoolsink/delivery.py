@@ -24,7 +24,7 @@ from typing import Protocol
 from spoolsink.appender import Appender
 from spoolsink.consumer import Membership
 from spoolsink.cut import Commit, Cut, CutObject, ObjectState
-from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError
+from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError, SpoolError
 from spoolsink.fault_points import is_armed, reach
 from spoolsink.formats.compression import BodyCompressor
 from spoolsink.health import Health
@@ -213,12 +213,15 @@ class Delivery:
 
     def _body(self, segment: SealedSegment) -> Iterator[bytes]:
         compressor = self._make_compressor()
+        sent = self._metrics.counters["upload_bytes"]
         for rows in segment.read():
             chunk = compressor.compress(rows)
             if chunk:
+                sent.inc(len(chunk))
                 yield chunk
         rest = compressor.flush()
         if rest:
+            sent.inc(len(rest))
             yield rest
 
     # -- commits -------------------------------------------------------------------------------
@@ -350,7 +353,11 @@ class Delivery:
         if not done:
             return
         appender.finished(done)
-        await self._spool.forget([local_cut(appender.tp, cut) for cut in done])
+        try:
+            await self._spool.forget([local_cut(appender.tp, cut) for cut in done])
+        except SpoolError as error:
+            # Committed all the same; what is left of it is deleted at the next start.
+            log.warning("%s: files of a committed cut stay: %s", appender.tp, error)
         reach("delete.after")
         self.wake.set()
 

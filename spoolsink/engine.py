@@ -8,9 +8,10 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from spoolsink import wiring
 from spoolsink.appender import Appender
@@ -25,6 +26,7 @@ from spoolsink.errors import (
     ConsumerError,
     ObjectStoreError,
     OperatorStoreError,
+    SpoolError,
 )
 from spoolsink.formats.compression import make_compressor
 from spoolsink.health import Health
@@ -45,6 +47,9 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _OWNER_BYTES = 4
+_LOOK_SECONDS = 0.5
+_END_SECONDS = 1.0
+_SILENCE_SECONDS = 120.0
 
 
 class Engine:
@@ -85,8 +90,8 @@ class Engine:
             make_backoff=wiring.make_backoff,
             on_error=self._store_failed,
             on_success=self._store_answers,
-            on_upload_started=self.spool.note_upload,
-            on_upload_ended=self.spool.clear_upload,
+            on_upload_started=lambda *upload: self._noted(self.spool.note_upload(*upload)),
+            on_upload_ended=lambda *upload: self._noted(self.spool.clear_upload(*upload)),
         )
 
     @property
@@ -178,6 +183,13 @@ class Engine:
             metrics=self.metrics,
         )
 
+    async def _noted(self, note: Awaitable[None]) -> None:
+        """The ledger's notes only save a later sweep: a full disk must not stop an upload."""
+        try:
+            await note
+        except SpoolError as error:
+            log.warning("a multipart upload is not noted: %s", error)
+
     # -- Kafka ---------------------------------------------------------------------------------
 
     async def _consume(self, stopping: asyncio.Event) -> None:
@@ -206,18 +218,45 @@ class Engine:
             on_assigned=self.assignment.assigned,
         )
         try:
-            await consumer.start()
+            if not await _unless(stopping, consumer.start()):
+                return
             self.health.clear("kafka")
             self.consumer = self.delivery.group = consumer
-            # Polled in a task of its own: it blocks while the group is being joined.
+            # In a task of its own: it blocks, whatever we wish, while the group is being joined.
             polling = asyncio.create_task(self.pipeline.run(consumer, stopping), name="pipeline")
-            await _ended(polling, stopping)
+            await self._watched(polling, consumer, stopping)
             await self.pipeline.drain(consumer, self.config.shutdown_grace)
         finally:
             self.consumer = self.delivery.group = None
             for appender in self.appenders.values():
                 appender.cuts.revoked()
             await consumer.stop(_STOP_SECONDS)
+
+    async def _watched(
+        self, polling: asyncio.Task[None], consumer: GroupConsumer, stopping: asyncio.Event
+    ) -> None:
+        """Until the loop ends by itself, or has to be ended because it hangs in a join.
+
+        Raises what the loop raises, and ConsumerError after a long silence: whole clusters have
+        come back without aiokafka noticing (its issue 703), so a new consumer is made.
+        """
+        while not polling.done() and not stopping.is_set():
+            await asyncio.wait({polling}, timeout=_LOOK_SECONDS)
+            if consumer.silent_seconds > self._silence_seconds:
+                polling.cancel()
+                await asyncio.wait({polling})
+                raise ConsumerError(
+                    f"no word from the group's coordinator for {consumer.silent_seconds:.0f} s"
+                )
+        await asyncio.wait({polling}, timeout=_END_SECONDS)
+        if not polling.done():
+            polling.cancel()
+        with suppress(asyncio.CancelledError):
+            await polling
+
+    @property
+    def _silence_seconds(self) -> float:
+        return max(_SILENCE_SECONDS, 2 * self.config.kafka.session_timeout)
 
     # -- S3 ------------------------------------------------------------------------------------
 
@@ -309,18 +348,15 @@ async def _first(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
 
 
-async def _ended(polling: asyncio.Task[None], stopping: asyncio.Event) -> None:
-    """Until the loop ends by itself; where it hangs in a join while stopping, it is cancelled."""
-    waiting = asyncio.create_task(stopping.wait())
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do it; False when `stopping` came first, and the work was cancelled."""
+    task, waiting = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
-        await asyncio.wait({polling, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if not polling.done():
-            await asyncio.wait({polling}, timeout=1.0)
-        if not polling.done():
-            polling.cancel()
-        with suppress(asyncio.CancelledError):
-            await polling
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+            return True
+        return False
     finally:
-        waiting.cancel()
-        if not polling.done():
-            polling.cancel()
+        for one in (task, waiting):
+            one.cancel()

@@ -4,7 +4,13 @@ Each name stands in `/metrics` with HELP and TYPE from the start. Labels are top
 words of closed lists, never data of a record.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 
 from spoolsink import __version__
 
@@ -50,6 +56,8 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry = registry or CollectorRegistry()
+        # A second series for each counter, of no use to anybody's dashboard.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.counters = {
             name: Counter(f"spoolsink_{name}", text, labels, registry=registry)
             for name, (text, labels) in COUNTERS.items()

@@ -33,6 +33,8 @@ _BATCHES = 16
 
 _TICK_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
+_FAILED_SECONDS = 5.0
+"""How long a disk that refused a write is left alone."""
 _FLUSHES = 100
 """Requests for a flush that are waited for; older ones run into their own time limit."""
 
@@ -62,6 +64,7 @@ class Pipeline:
         self._waiting: set[TopicPartition] = set()
         self._is_full = False
         self._is_draining = False
+        self._failed_at = -_FAILED_SECONDS
         self._flushes: list[tuple[asyncio.Event, dict[TopicPartition, int]]] = []
         self._ticked_at = 0.0
 
@@ -81,17 +84,15 @@ class Pipeline:
         self._is_draining = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while not await self._is_drained(consumer):
+                while not await self._is_drained():
                     await self._turn(consumer)
         left = sum(len(a.cuts.sealed) for a in self._appenders.values())
         if left:
             log.warning("%d sealed cuts are left to a repeat", left)
 
-    async def _is_drained(self, consumer: GroupConsumer) -> bool:
-        if consumer.membership is None:
-            return True
-        owned = [a for a in self._appenders.values() if a.cuts.is_gate_open]
-        for appender in owned:
+    async def _is_drained(self) -> bool:
+        owned = self._appenders.values()
+        for appender in list(owned):
             if appender.cuts.open.splits and appender.may_seal:
                 await self._seal(appender, RotationReason.DRAIN)
         return not any(
@@ -202,13 +203,14 @@ class Pipeline:
             log.error("%s: %s", appender.tp, error)
         self._delivery.damaged[appender.tp] = str(error)
         self._is_full = True
+        self._failed_at = time.monotonic()
 
     # -- room ------------------------------------------------------------------------------------
 
     async def _regulate(self, consumer: GroupConsumer) -> None:
         """Stop polling at `pause_at`, go on at `resume_at`, and make room in between."""
         self._is_full = self._is_full or self._spool.must_pause
-        if self._is_full and self._spool.may_resume and not self._delivery.damaged:
+        if self._may_go_on():
             self._is_full = False
             if self._health.clear("spool"):
                 log.info("the spool has room again")
@@ -216,7 +218,7 @@ class Pipeline:
             self._waiting.clear()
         self._metrics.gauges["paused"].labels("spool").set(int(self._is_full))
         self._metrics.gauges["paused"].labels("operator").set(int(self.is_paused))
-        may_read = not self._is_full and not self.is_paused
+        may_read = not self._is_full and (self._is_draining or not self.is_paused)
         readable = {
             tp
             for tp, appender in self._appenders.items()
@@ -229,6 +231,10 @@ class Pipeline:
         self.has_paused = self.is_paused
         if self._is_full and not any(a.cuts.sealed for a in self._appenders.values()):
             await self._make_room()
+
+    def _may_go_on(self) -> bool:
+        is_tried = time.monotonic() >= self._failed_at + _FAILED_SECONDS
+        return self._is_full and is_tried and self._spool.may_resume and not self._delivery.damaged
 
     async def _make_room(self) -> None:
         """Nothing sealed is left to upload: end the largest open cut, or let repeats wait."""

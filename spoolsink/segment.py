@@ -1,11 +1,14 @@
 """One segment: a local file that becomes one object.
 
     header   "SSEG" version:u16 reserved:u16
-    block*   "B" rows:u32 size:u32 first:u64 last:u64 crc:u32 | size bytes of encoded rows
-    footer   "F" records:u64 size:u64 first:u64 last:u64 digest:32 bytes crc:u32
+    block*   "B" rows:u32 size:u32 stored:u32 first:u64 last:u64 crc:u32 | stored bytes
+    footer   "F" records:u64 size:u64 first:u64 last:u64 digest:32 bytes label:u32
+             | label bytes | footer_size:u32 crc:u32
 
-All numbers little-endian. A block's CRC32 covers its other fields and its rows, the footer's its
-own fields. Rows are written as they will stand in the object, before compression.
+All numbers little-endian. A CRC32 covers everything of its block or footer before it (and a
+block's stored bytes); `footer_size` is there to find the footer from the end. Rows are written as
+they will stand in the object, before its compression; where fewer bytes are stored than `size`
+tells they are one zstd frame. The label is JSON: `[s3_partition, split, *SegmentLabel]`.
 
 1. A file without a whole footer is not sealed; nobody reads it.
 2. A byte that is not what was written is found before its block is handed out; a block that is
@@ -16,26 +19,61 @@ own fields. Rows are written as they will stand in the object, before compressio
 No fsync anywhere: Kafka is the log, and what does not survive is read again.
 """
 
+import json
 import os
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import zstandard
+
 from spoolsink.errors import SegmentCorruptError
+from spoolsink.records import TopicPartition
 
 VERSION = 1
 _HEADER = struct.Struct("<4sHH")
-_BLOCK = struct.Struct("<cIIQQ")
-_FOOTER = struct.Struct("<cQQQQ32s")
+_BLOCK = struct.Struct("<cIIIQQ")
+_FOOTER = struct.Struct("<cQQQQ32sI")
+_TAIL = struct.Struct("<II")
 _CRC = struct.Struct("<I")
 _MAGIC = b"SSEG"
 HEADER_BYTES = _HEADER.size
 BLOCK_BYTES = _BLOCK.size + _CRC.size
-FOOTER_BYTES = _FOOTER.size + _CRC.size
+FOOTER_BYTES = _FOOTER.size + _TAIL.size
+"""Of a footer with an empty label."""
+
+_APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_ZSTD_LEVEL = 1
+
+Compress = Callable[[bytes], bytes]
+
+
+class SegmentKey(NamedTuple):
+    """What an open segment is for; `split` counts the objects of an S3 partition in a cut."""
+
+    tp: TopicPartition
+    s3_partition: str
+    split: int
+
+
+class SegmentLabel(NamedTuple):
+    """What the footer says about the cut, so that the ledger can be rebuilt from segments.
+
+    `cut_end` and `cut_records` are None for a split that was sealed before its cut.
+    """
+
+    topic: str
+    partition: int
+    cut_start: int
+    object_key: str
+    is_split: bool
+    cut_end: int | None
+    cut_records: int | None
+    instant_ms: int
 
 
 class SegmentSummary(NamedTuple):
@@ -46,6 +84,35 @@ class SegmentSummary(NamedTuple):
     first: int
     last: int
     digest: str
+
+
+class SegmentFooter(NamedTuple):
+    """The end of a sealed file; `label` as bytes, perhaps none."""
+
+    summary: SegmentSummary
+    label: bytes
+    file_bytes: int
+
+
+class SealedSegment(NamedTuple):
+    """A segment that is ready to become an object; may be shared, nothing changes it.
+
+    `source` is the file, or the rows themselves where the spool is memory.
+    """
+
+    key: SegmentKey
+    label: SegmentLabel
+    number: int
+    file_bytes: int
+    summary: SegmentSummary
+    source: Path | tuple[bytes, ...]
+
+    def read(self) -> Iterator[bytes]:
+        """The encoded rows from the start, at each call; a file is checked block by block.
+
+        Blocking. Raises SegmentCorruptError, also at the very end.
+        """
+        return read_rows(self.source) if isinstance(self.source, Path) else iter(self.source)
 
 
 class Digest:
@@ -71,22 +138,40 @@ class Digest:
         return f"sha256:{self.raw().hex()}"
 
 
+def zstd_blocks() -> Compress:
+    """The codec of blocks on disk; not to be used by two threads at a time."""
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
+
+
 class SegmentWriter:
     """Appends blocks to one file; owned by the spool, called in its worker thread.
 
     The file is opened for each append, so that the number of open segments is not bounded by
     file descriptors (measured: open, append and close of 60,000 small files a second).
+    `file_bytes` is the file's size, also after a write that failed half-way.
     """
 
-    __slots__ = ("_digest", "first", "last", "path", "records", "size_bytes")
+    __slots__ = (
+        "_compress",
+        "_digest",
+        "file_bytes",
+        "first",
+        "last",
+        "path",
+        "records",
+        "size_bytes",
+    )
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, compress: Compress | None = None) -> None:
+        # A string: a Path takes four times the room, and there may be 50,000 open segments.
+        self.path = os.fspath(path)
         self.records = 0
         self.size_bytes = 0
+        self.file_bytes = 0
         self.first = -1
         self.last = -1
         self._digest = Digest()
+        self._compress = compress
 
     def append(self, offsets: Sequence[int], rows: bytes) -> int:
         """Write one block; returns the bytes that the file grew by.
@@ -94,116 +179,191 @@ class SegmentWriter:
         Raises OSError (a full disk): the file may then end in part of a block, and the segment
         is to be dropped.
         """
-        fields = _BLOCK.pack(b"B", len(offsets), len(rows), offsets[0], offsets[-1])
-        crc = _CRC.pack(zlib.crc32(rows, zlib.crc32(fields)))
+        before = self.file_bytes
+        stored = self._stored(rows)
+        fields = _BLOCK.pack(b"B", len(offsets), len(rows), len(stored), offsets[0], offsets[-1])
+        crc = _CRC.pack(zlib.crc32(stored, zlib.crc32(fields)))
         header = b"" if self.records else _HEADER.pack(_MAGIC, VERSION, 0)
-        self._write(header + fields + crc, rows)
+        self._write(header + fields + crc, stored)
         self._digest.add(offsets, rows)
         if not self.records:
             self.first = offsets[0]
         self.last = offsets[-1]
         self.records += len(offsets)
         self.size_bytes += len(rows)
-        return len(header) + BLOCK_BYTES + len(rows)
+        return self.file_bytes - before
 
-    def seal(self, sealed_path: Path) -> SegmentSummary:
-        """Write the footer, then rename: a sealed name never has half a footer."""
+    def seal(self, sealed_path: Path | str, label: bytes = b"") -> SegmentSummary:
+        """Write the footer, then rename: a sealed name never has half a footer.
+
+        `label` is kept as it is; `encode_label` makes one.
+        """
         if not self.records:
             raise RuntimeError(f"{self.path}: an empty segment is never sealed")
         raw = self._digest.raw()
-        fields = _FOOTER.pack(b"F", self.records, self.size_bytes, self.first, self.last, raw)
-        self._write(fields, _CRC.pack(zlib.crc32(fields)))
-        self.path.rename(sealed_path)
-        digest = f"sha256:{raw.hex()}"
-        return SegmentSummary(self.records, self.size_bytes, self.first, self.last, digest)
+        numbers = self.records, self.size_bytes, self.first, self.last
+        fields = _FOOTER.pack(b"F", *numbers, raw, len(label)) + label
+        footer_size = _CRC.pack(len(fields) + _TAIL.size)
+        self._write(fields + footer_size, _CRC.pack(zlib.crc32(fields + footer_size)))
+        Path(self.path).rename(sealed_path)
+        return SegmentSummary(*numbers, f"sha256:{raw.hex()}")
+
+    def _stored(self, rows: bytes) -> bytes:
+        if self._compress is None:
+            return rows
+        compressed = self._compress(rows)
+        # Never more bytes than the rows: the spool's quota counts on it.
+        return compressed if len(compressed) < len(rows) else rows
 
     def _write(self, *chunks: bytes) -> None:
-        with open(self.path, "ab", buffering=0, opener=_open_private) as file:
-            for chunk in chunks:
-                view = memoryview(chunk)
-                while view:
-                    # An unbuffered write may take only a part (a disk about to be full).
-                    view = view[file.write(view) :]
+        left = [memoryview(chunk) for chunk in chunks]
+        fd = os.open(self.path, _APPEND, 0o600)
+        try:
+            while left:
+                # A write may take only a part (a disk about to be full).
+                written = os.writev(fd, left)
+                self.file_bytes += written
+                while left and written >= len(left[0]):
+                    written -= len(left.pop(0))
+                if left:
+                    left[0] = left[0][written:]
+        finally:
+            os.close(fd)
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+def encode_label(key: SegmentKey, label: SegmentLabel) -> bytes:
+    """Compact JSON for the footer; at most a few hundred bytes beside the names in it."""
+    fields = [key.s3_partition, key.split, *label]
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def find_sealed(path: Path) -> SealedSegment:
+    """A sealed segment by its file, whose name is its number; only the footer is read.
+
+    Raises SegmentCorruptError, also where the footer has no label.
+    """
+    summary, label, file_bytes = read_footer(path)
+    try:
+        s3_partition, split, *fields = json.loads(label)
+        found = SegmentLabel(*fields)
+    except (ValueError, TypeError) as error:
+        raise SegmentCorruptError(str(path), file_bytes, "no label in the footer") from error
+    key = SegmentKey(TopicPartition(found.topic, found.partition), s3_partition, split)
+    return SealedSegment(key, found, int(path.stem), file_bytes, summary, path)
 
 
 def read_rows(path: Path) -> Iterator[bytes]:
     """The encoded rows of a sealed segment, block by block, each checked before it is yielded.
 
     Raises SegmentCorruptError, also at the very end where the footer tells of other records: an
-    upload may be completed only once the iterator is exhausted.
+    upload may be completed only once the iterator is exhausted. A file that cannot be read, or
+    is not there, is a corrupt one.
     """
-    with path.open("rb") as file:
-        _check_header(path, file)
-        records, size, previous = 0, 0, -1
-        while True:
-            position = file.tell()
-            kind = file.read(1)
-            if kind != b"B":
-                break
-            count, rows, first, last = _read_block(path, file, position)
-            if first <= previous:
-                raise SegmentCorruptError(str(path), position, "block out of order")
-            previous = last
-            records += count
-            size += len(rows)
-            yield rows
-        summary = _read_footer(path, file, position, kind)
-        if (summary.records, summary.size_bytes) != (records, size):
-            raise SegmentCorruptError(str(path), position, "footer counts other records")
-        if file.read(1):
-            raise SegmentCorruptError(str(path), position, "bytes behind the footer")
+    try:
+        with _open(path) as file:
+            yield from _checked_rows(_Reader(path, file))
+    except OSError as error:
+        raise SegmentCorruptError(str(path), 0, str(error.strerror)) from error
+
+
+def read_footer(path: Path) -> SegmentFooter:
+    """The footer of a sealed segment, its own checksum verified; raises SegmentCorruptError."""
+    try:
+        with _open(path) as file:
+            reader = _Reader(path, file)
+            reader.check_header()
+            reader.seek(max(reader.end - _TAIL.size, HEADER_BYTES))
+            footer_size, _ = _TAIL.unpack(reader.take(_TAIL.size, "too short for a footer"))
+            reader.seek(max(reader.end - footer_size, HEADER_BYTES))
+            return reader.footer(reader.take(1, "no whole footer"))
+    except OSError as error:
+        raise SegmentCorruptError(str(path), 0, str(error.strerror)) from error
 
 
 def read_summary(path: Path) -> SegmentSummary:
-    """The footer of a sealed segment, its own checksum verified; raises SegmentCorruptError."""
-    with path.open("rb") as file:
-        _check_header(path, file)
-        size = file.seek(0, 2)
-        position = size - FOOTER_BYTES
-        if position < HEADER_BYTES:
-            raise SegmentCorruptError(str(path), size, "too short for a footer")
-        file.seek(position)
-        return _read_footer(path, file, position, file.read(1))
+    """`read_footer` without the label."""
+    return read_footer(path).summary
 
 
-def _check_header(path: Path, file: BinaryIO) -> None:
-    header = file.read(HEADER_BYTES)
-    if header != _HEADER.pack(_MAGIC, VERSION, 0):
-        raise SegmentCorruptError(str(path), 0, "no segment of this version")
+def _open(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
 
-def _read_block(path: Path, file: BinaryIO, position: int) -> tuple[int, bytes, int, int]:
-    fields = b"B" + file.read(_BLOCK.size - 1)
-    crc = file.read(_CRC.size)
-    if len(fields) + len(crc) != BLOCK_BYTES:
-        raise SegmentCorruptError(str(path), position, "torn block")
-    _, count, size, first, last = _BLOCK.unpack(fields)
-    rows = file.read(min(size, _remaining(file)))
-    if len(rows) != size:
-        raise SegmentCorruptError(str(path), position, "torn block")
-    if _CRC.pack(zlib.crc32(rows, zlib.crc32(fields))) != crc:
-        raise SegmentCorruptError(str(path), position, "checksum of a block")
-    return count, rows, first, last
+def _checked_rows(reader: "_Reader") -> Iterator[bytes]:
+    reader.check_header()
+    records, size, previous = 0, 0, -1
+    while (kind := reader.take(1, "no whole footer")) == b"B":
+        count, rows, first, last = reader.block(kind)
+        if first <= previous:
+            raise reader.error("block out of order")
+        previous = last
+        records += count
+        size += len(rows)
+        yield rows
+    summary = reader.footer(kind).summary
+    if (summary.records, summary.size_bytes) != (records, size):
+        raise reader.error("footer counts other records")
 
 
-def _remaining(file: BinaryIO) -> int:
-    """So that a flipped bit in a size does not make us ask for gigabytes."""
-    here = file.tell()
-    end = file.seek(0, 2)
-    file.seek(here)
-    return end - here
+class _Reader:
+    """One file from front to back; knows where it is, for the errors."""
 
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.end = os.fstat(file.fileno()).st_size
+        self._position = 0
+        self._path = path
+        self._file = file
 
-def _read_footer(path: Path, file: BinaryIO, position: int, kind: bytes) -> SegmentSummary:
-    fields = kind + file.read(_FOOTER.size - 1)
-    crc = file.read(_CRC.size)
-    if kind != b"F" or len(fields) + len(crc) != FOOTER_BYTES:
-        raise SegmentCorruptError(str(path), position, "no whole footer")
-    if _CRC.pack(zlib.crc32(fields)) != crc:
-        raise SegmentCorruptError(str(path), position, "checksum of the footer")
-    _, records, size, first, last, digest = _FOOTER.unpack(fields)
-    return SegmentSummary(records, size, first, last, f"sha256:{digest.hex()}")
+    def error(self, what: str) -> SegmentCorruptError:
+        return SegmentCorruptError(str(self._path), self._position, what)
+
+    def seek(self, position: int) -> None:
+        self._position = self._file.seek(position)
+
+    def take(self, size: int, what: str) -> bytes:
+        # Asked first, so that a flipped bit in a size does not make us ask for gigabytes.
+        data = self._file.read(size) if size <= self.end - self._position else b""
+        if len(data) != size:
+            raise self.error(what)
+        self._position += size
+        return data
+
+    def check_header(self) -> None:
+        wanted = _HEADER.pack(_MAGIC, VERSION, 0)
+        if self.take(HEADER_BYTES, "no segment of this version") != wanted:
+            raise self.error("no segment of this version")
+
+    def block(self, kind: bytes) -> tuple[int, bytes, int, int]:
+        fields = kind + self.take(_BLOCK.size - 1, "torn block")
+        crc = self.take(_CRC.size, "torn block")
+        _, count, size, stored_size, first, last = _BLOCK.unpack(fields)
+        stored = self.take(stored_size, "torn block")
+        if _CRC.pack(zlib.crc32(stored, zlib.crc32(fields))) != crc:
+            raise self.error("checksum of a block")
+        rows = stored if stored_size == size else self._decompressed(stored, size)
+        return count, rows, first, last
+
+    def footer(self, kind: bytes) -> SegmentFooter:
+        start = self._position - 1
+        fields = kind + self.take(_FOOTER.size - 1, "no whole footer")
+        _, records, size, first, last, digest, label_size = _FOOTER.unpack(fields)
+        label = self.take(label_size, "no whole footer")
+        tail = self.take(_TAIL.size, "no whole footer")
+        footer_size, crc = _TAIL.unpack(tail)
+        if kind != b"F" or footer_size != self._position - start:
+            raise self.error("no whole footer")
+        if zlib.crc32(fields + label + tail[: -_CRC.size]) != crc:
+            raise self.error("checksum of the footer")
+        if self._position != self.end:
+            raise self.error("bytes behind the footer")
+        summary = SegmentSummary(records, size, first, last, f"sha256:{digest.hex()}")
+        return SegmentFooter(summary, label, self.end)
+
+    def _decompressed(self, stored: bytes, size: int) -> bytes:
+        try:
+            rows = zstandard.ZstdDecompressor().decompress(stored, max_output_size=size)
+        except zstandard.ZstdError as error:
+            raise self.error("compressed block") from error
+        if len(rows) != size:
+            raise self.error("compressed block")
+        return rows

@@ -1,5 +1,6 @@
 """Segments: what was written is read, and no damage is read as if it were data."""
 
+import random
 from pathlib import Path
 
 import pytest
@@ -7,28 +8,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spoolsink.errors import SegmentCorruptError
+from spoolsink.records import TopicPartition
 from spoolsink.segment import (
     BLOCK_BYTES,
     FOOTER_BYTES,
     HEADER_BYTES,
+    Compress,
     Digest,
+    SegmentKey,
+    SegmentLabel,
     SegmentSummary,
     SegmentWriter,
+    encode_label,
+    find_sealed,
+    read_footer,
     read_rows,
     read_summary,
+    zstd_blocks,
 )
 
 ROWS = [b'{"a":1}\n', b"null\n", b"[1,2,3]\n"]
+KEY = SegmentKey(TopicPartition("orders", 3), "dt=ü/hour=%22", 2)
+LABEL = SegmentLabel("orders", 3, 7, "topics/orders/ü.json", False, 12, 3, 1_700_000_000_000)
 
 
-def write(path: Path, sizes: tuple[int, ...] = (1, 2)) -> SegmentSummary:
-    writer = SegmentWriter(path.with_suffix(".open"))
+def write(
+    path: Path,
+    sizes: tuple[int, ...] = (1, 2),
+    label: bytes = b"",
+    compress: Compress | None = None,
+) -> SegmentSummary:
+    writer = SegmentWriter(path.with_suffix(".open"), compress)
     offset = 0
     for size in sizes:
         offsets = range(offset, offset + size)
         writer.append(offsets, b"".join(ROWS[o % 3] for o in offsets))
         offset += size
-    return writer.seal(path)
+    return writer.seal(path, label)
 
 
 def test_a_sealed_segment_reads_back(tmp_path: Path) -> None:
@@ -44,7 +60,7 @@ def test_a_sealed_segment_reads_back(tmp_path: Path) -> None:
 def test_the_accounting_equals_the_file(tmp_path: Path) -> None:
     writer = SegmentWriter(tmp_path / "1.open")
     grown = writer.append([5, 9], b"ab") + writer.append([10], b"c")
-    assert grown == writer.path.stat().st_size
+    assert grown == writer.file_bytes == (tmp_path / "1.open").stat().st_size
     writer.seal(tmp_path / "1.sealed")
     assert (tmp_path / "1.sealed").stat().st_size == grown + FOOTER_BYTES
 
@@ -70,18 +86,83 @@ def test_the_digest_tells_offsets_and_rows_apart() -> None:
     assert len(texts) == 4
 
 
-@pytest.mark.parametrize("place", range(0, 200, 3))
-def test_no_flipped_bit_is_read_as_data(tmp_path: Path, place: int) -> None:
+@pytest.mark.parametrize("compress", [None, zstd_blocks()], ids=["plain", "zstd"])
+@pytest.mark.parametrize("bit", [0, 4, 7])
+def test_no_flipped_bit_is_read_as_data(
+    tmp_path: Path, bit: int, compress: Compress | None
+) -> None:
     path = tmp_path / "1.sealed"
-    write(path)
-    data = bytearray(path.read_bytes())
-    if place >= len(data):
-        return
-    data[place] ^= 0x10
-    path.write_bytes(data)
-    with pytest.raises(SegmentCorruptError) as caught:
-        list(read_rows(path))
-    assert caught.value.path == str(path)
+    write(path, (60, 2), encode_label(KEY, LABEL), compress)
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << bit
+        path.write_bytes(data)
+        with pytest.raises(SegmentCorruptError) as caught:
+            list(read_rows(path))
+        assert caught.value.path == str(path)
+
+
+def test_a_flipped_bit_in_the_footer_is_found_without_reading_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "1.sealed"
+    write(path, (2,), encode_label(KEY, LABEL))
+    whole = path.read_bytes()
+    footer_size = FOOTER_BYTES + len(encode_label(KEY, LABEL))
+    for place in range(len(whole) - footer_size, len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 0x10
+        path.write_bytes(data)
+        with pytest.raises(SegmentCorruptError):
+            read_footer(path)
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        LABEL,
+        LABEL._replace(is_split=True, cut_end=None, cut_records=None),
+        LABEL._replace(object_key='a"\\\n' + "k" * 900),
+    ],
+)
+def test_a_label_comes_back_from_the_file_alone(tmp_path: Path, label: SegmentLabel) -> None:
+    path = tmp_path / "41.sealed"
+    summary = write(path, label=encode_label(KEY, label))
+    found = find_sealed(path)
+    assert (found.key, found.label, found.summary) == (KEY, label, summary)
+    assert (found.number, found.file_bytes) == (41, path.stat().st_size)
+    assert b"".join(found.read()) == b"".join(found.read()) == b"".join(ROWS)
+
+
+def test_a_segment_without_a_label_belongs_to_no_cut(tmp_path: Path) -> None:
+    write(tmp_path / "1.sealed")
+    with pytest.raises(SegmentCorruptError, match="no label"):
+        find_sealed(tmp_path / "1.sealed")
+
+
+def test_compressed_blocks_read_back_with_the_same_digest(tmp_path: Path) -> None:
+    sizes = (400, 1, 30)
+    plain = write(tmp_path / "1.sealed", sizes)
+    compressed = write(tmp_path / "2.sealed", sizes, compress=zstd_blocks())
+    assert compressed == plain
+    assert list(read_rows(tmp_path / "2.sealed")) == list(read_rows(tmp_path / "1.sealed"))
+    size = (tmp_path / "2.sealed").stat().st_size
+    assert size < (tmp_path / "1.sealed").stat().st_size / 4
+
+
+def test_compression_never_makes_a_file_larger(tmp_path: Path) -> None:
+    writer = SegmentWriter(tmp_path / "1.open", zstd_blocks())
+    rows = random.Random(1).randbytes(1000)
+    assert writer.append([1], rows) == HEADER_BYTES + BLOCK_BYTES + 1000
+    assert writer.append([2], b"") == BLOCK_BYTES
+    writer.seal(tmp_path / "1.sealed")
+    assert list(read_rows(tmp_path / "1.sealed")) == [rows, b""]
+
+
+def test_a_missing_segment_is_a_corrupt_one(tmp_path: Path) -> None:
+    with pytest.raises(SegmentCorruptError, match="No such file"):
+        list(read_rows(tmp_path / "1.sealed"))
+    with pytest.raises(SegmentCorruptError, match="No such file"):
+        read_footer(tmp_path / "1.sealed")
 
 
 @pytest.mark.parametrize("length", [0, 3, HEADER_BYTES, HEADER_BYTES + 5, 40, -FOOTER_BYTES, -1])
