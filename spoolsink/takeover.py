@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from spoolsink.cut import Commit
 from spoolsink.errors import MetadataVersionError
-from spoolsink.intent import Identity, decode
+from spoolsink.intent import CommitMetadata, Identity, decode
 from spoolsink.records import OffsetRange, TopicPartition
 
 log = logging.getLogger(__name__)
@@ -125,4 +125,15 @@ def _checked(who: Identity, commit: Commit, log_range: OffsetRange) -> Beginning
             )
     if commit.offset > log_range.end:
         return f"the committed offset {commit.offset} is above the log's end {log_range.end}"
+    promised = _promised(found, who)
+    if promised > log_range.end:
+        # An unclean leader election lost records that were read, and perhaps uploaded.
+        return f"a cut was promised to end at {promised}, above the log's end {log_range.end}"
     return Beginning(who, commit, log_range)
+
+
+def _promised(found: CommitMetadata | None, who: Identity) -> int:
+    """The highest offset that an earlier owner bound us to, -1 for none."""
+    if found is None or found.identity.fingerprint != who.fingerprint:
+        return -1
+    return found.horizon

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from spoolsink.appender import Appender
+from spoolsink.consumer import GroupConsumer
 from spoolsink.errors import AllStoppedError, ConsumerError
 from spoolsink.records import TopicPartition
 from spoolsink.status import TopicPartitionStatus
@@ -29,7 +30,8 @@ class Watch:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._lag_at = 0.0
-        self._topics_at = time.monotonic()
+        self._topics_at = time.monotonic() - _TOPIC_SECONDS + _LAG_SECONDS
+        self._missing: set[str] = set()
         self.beat = time.monotonic()
 
     async def run(self) -> None:
@@ -67,9 +69,19 @@ class Watch:
                 self._lag_at = now
             if now - self._topics_at >= _TOPIC_SECONDS and engine.appenders:
                 await assignment.check_topics(consumer)
+            if now - self._topics_at >= _TOPIC_SECONDS:
                 self._topics_at = now
+                await self._missing_topics(consumer)
         except ConsumerError as error:
             log.debug("lag is not known: %s", error)
+
+    async def _missing_topics(self, consumer: GroupConsumer) -> None:
+        """Told once each: a topic that does not exist yet holds back only itself."""
+        wanted = set(self._engine.config.kafka.topics or ())
+        missing = wanted - (await consumer.topic_ids(wanted)).ids.keys() if wanted else set()
+        for topic in sorted(missing - self._missing):
+            log.warning("%s: the topic does not exist; it is read once it does", topic)
+        self._missing = missing
 
     def _membership(self) -> None:
         engine = self._engine

@@ -19,7 +19,7 @@ ROWS = [
     {"spool", "spool_memory"},
     {"batch_tap", "kafka_protocol", "committer", "consumer"},
     {"store_errors", "object_store", "store_probe", "store_sweep"},
-    {"uploader"},
+    {"body_parts", "uploader"},
     {"appender", "delivery", "takeover"},
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine"},

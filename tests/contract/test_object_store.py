@@ -1,8 +1,11 @@
 """The S3 door on a real S3 server, and on one that behaves as badly as some do."""
 
 import asyncio
+import time
+import tracemalloc
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +21,11 @@ from spoolsink.errors import (
     RetryableStoreError,
     UploadGoneError,
 )
-from spoolsink.object_store import ObjectStore
+from spoolsink.object_store import ObjectStore, crc32_of
 from spoolsink.segment import SegmentWriter, read_rows
 from spoolsink.uploader import Outcome, Upload, Uploader
-from tests.servers.processes import S3Server, free_port
+from tests.contract.small_s3 import SmallS3, store_of
+from tests.servers.processes import S3Server
 
 META = {"spoolsink-records": "3"}
 MIB = 1024 * 1024
@@ -109,11 +113,11 @@ async def test_a_segment_becomes_an_object_in_parts(
     uploader = Uploader(
         store,
         part_bytes=5 * MIB,
-        create_only=True,
+        uploads=1,
         make_backoff=lambda: Backoff(0.1, 1, lambda: 0.5),
     )
-    assert await uploader.upload(upload, lambda: True) == (Outcome.CREATED, "k")
-    assert await uploader.upload(upload, lambda: True) == (Outcome.EXISTED, "k")
+    assert await uploader.upload(upload, lambda: True, create_only=True) == (Outcome.CREATED, "k")
+    assert await uploader.upload(upload, lambda: True, create_only=True) == (Outcome.EXISTED, "k")
     stored = (s3.root / store.bucket / "k").read_bytes()
     assert stored == b"".join(read_rows(tmp_path / "1.sealed"))
 
@@ -143,7 +147,7 @@ async def test_at_most_uploads_writing_requests_are_in_flight() -> None:
         in_flight -= 1
         return web.Response(headers={"ETag": '"e"'})
 
-    async with bad_store(answer, uploads=2) as store:
+    async with store_of(answer, changes={"uploads": 2}) as store:
         await asyncio.gather(*(put(store, f"k{i}", b"x") for i in range(8)))
     assert peak == 2
 
@@ -178,33 +182,129 @@ async def test_no_odd_answer_to_complete_is_success(
         body = f"<Error><Code>{code}</Code></Error>" if code else ""
         return web.Response(status=status, text=body)
 
-    async with bad_store(answer) as store:
+    async with store_of(answer) as store:
         with pytest.raises(meaning, match=told):
             await store.complete("k", "u", [], create_only=True)
 
 
-class bad_store:  # noqa: N801 (used as a context manager only)
-    """An `ObjectStore` whose server is one handler."""
+async def test_writing_requests_in_flight_are_counted() -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
 
-    def __init__(
-        self, answer: Callable[[web.Request], Awaitable[web.Response]], uploads: int = 4
-    ) -> None:
-        self._answer = answer
-        self._uploads = uploads
+    async def answer(_: web.Request) -> web.Response:
+        begun.set()
+        await go_on.wait()
+        return web.Response(headers={"ETag": '"e"'})
 
-    async def __aenter__(self) -> ObjectStore:
-        app = web.Application()
-        app.router.add_route("*", "/{rest:.*}", self._answer)
-        self._runner = web.AppRunner(app)
-        await self._runner.setup()
-        port = free_port()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        keys = {"access_key_id": "a", "secret_access_key": "s", "region": "us-east-1"}
-        where = {"endpoint_url": f"http://127.0.0.1:{port}", "addressing_style": "path"}
-        settings = S3.model_validate({"bucket": "b-1", "uploads": self._uploads, **keys, **where})
-        self._store = await ObjectStore(settings, reveal=reveal).__aenter__()
-        return self._store
+    async with (
+        store_of(answer, changes={"uploads": 1}) as store,
+        asyncio.timeout(20),
+        asyncio.TaskGroup() as g,
+    ):
+        for key in ("a", "b"):
+            g.create_task(put(store, key, b"x"))
+        await begun.wait()
+        assert store.inflight == 1
+        go_on.set()
+    assert store.inflight == 0
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._store.__aexit__()
-        await self._runner.cleanup()
+
+async def test_a_body_is_sent_as_it_is_and_under_the_checksum_that_was_handed_over(
+    store: ObjectStore, s3: S3Server
+) -> None:
+    body = bytes(range(256)) * 4096
+    put = partial(store.put, metadata=META, content_type="text/plain", create_only=True)
+    await put("k", body, checksum=store.checksum_of(body))
+    assert (s3.root / store.bucket / "k").read_bytes() == body
+    with pytest.raises(ObjectStoreError, match=r"BadDigest|Checksum"):
+        await put("other", body, checksum=crc32_of(b"other"))
+    assert await store.head("other") is None
+
+
+async def test_a_large_part_neither_holds_up_the_event_loop_nor_is_copied(
+    store: ObjectStore,
+) -> None:
+    body = b"x" * (32 * MIB)
+    before = time.thread_time()
+    checksum = store.checksum_of(body)
+    crc_seconds = time.thread_time() - before
+    upload_id = await store.create_upload("k", metadata=META, content_type="text/plain")
+    await store.upload_part("k", upload_id, 1, b"warm")
+    worst_seconds = 0.0
+
+    async def watch() -> None:
+        nonlocal worst_seconds
+        while True:
+            # Of this thread alone: a busy machine must not fail the test.
+            last = time.thread_time()
+            await asyncio.sleep(0)
+            worst_seconds = max(worst_seconds, time.thread_time() - last)
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    tracemalloc.start()
+    try:
+        await store.upload_part("k", upload_id, 2, body, checksum=checksum)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        watching.cancel()
+    assert peak_bytes < 8 * MIB
+    # So none was made on the loop; SHA-256 takes longer still.
+    assert worst_seconds < crc_seconds
+
+
+async def test_an_object_is_deleted_and_an_absent_one_is_no_error(store: ObjectStore) -> None:
+    await put(store, "a/k", b"x")
+    await store.delete("a/k")
+    await store.delete("a/k")
+    assert await store.head("a/k") is None
+
+
+async def test_objects_and_uploads_are_listed_over_many_pages(store: ObjectStore) -> None:
+    keys = [f"p/{number:04}" for number in range(1001)]
+
+    async def begin(key: str) -> None:
+        await put(store, key, b"ab")
+        await store.create_upload(key, metadata=META, content_type="text/plain")
+
+    for start in range(0, len(keys), 50):
+        await asyncio.gather(*(begin(key) for key in keys[start : start + 50]))
+    await put(store, "q/other", b"x")
+    assert [found async for found in store.list_objects("p/")] == [(key, 2) for key in keys]
+    uploads = [found async for found in store.list_uploads("p/")]
+    assert sorted(found.key for found in uploads) == keys
+    assert len({found.upload_id for found in uploads}) == len(keys)
+    assert all(found.initiated.tzinfo is not None for found in uploads)
+
+
+async def test_whether_a_matching_key_is_there_is_told_without_reading_all(
+    store: ObjectStore,
+) -> None:
+    for key in ("p/a", "p/b", "p/c"):
+        await put(store, key, b"x")
+    assert await store.has_objects("p/", lambda key: key == "p/b") is True
+    assert await store.has_objects("p/", lambda key: key == "p/z") is False
+    assert await store.has_objects("p/", lambda key: key == "p/c", limit_keys=2) is None
+
+
+async def test_where_listing_is_refused_nothing_is_known_but_a_missing_bucket_is_told(
+    s3: S3Server,
+) -> None:
+    server = SmallS3(refuses=frozenset({"ListObjectsV2"}))
+    async with store_of(server.answer) as store:
+        assert await store.has_objects("p/", lambda _: True) is None
+    async with ObjectStore(settings_of(s3), reveal=reveal) as store:
+        with pytest.raises(OperatorStoreError, match="NoSuchBucket"):
+            await store.has_objects("p/", lambda _: True)
+
+
+async def test_a_listing_that_promises_more_without_a_way_to_it_ends() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            text="<R><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker></R>",
+            content_type="application/xml",
+        )
+
+    async with store_of(answer) as store:
+        with pytest.raises(RetryableStoreError, match="truncated"):
+            _ = [found async for found in store.list_uploads("p/")]

@@ -190,6 +190,7 @@ class S3Server(ServerProcess):
             raise RuntimeError("versitygw is not in the cache: run `make servers`")
         self.root.mkdir(exist_ok=True)
         address = ["--port", f"127.0.0.1:{self.port}", "--region", self.region, "--quiet"]
+        address.append("--keep-alive")  # as every other store does
         return [str(VERSITYGW), *address, "posix", str(self.root)]
 
     def environment(self) -> dict[str, str]:

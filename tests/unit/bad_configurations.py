@@ -171,10 +171,6 @@ TABLE: list[tuple[str, list[str]]] = [
         ["sink.yaml:7: spool.max_bytes: allowed: at least twice spool.write_buffer"],
     ),
     (
-        BASE + "spool: {compression: zstd}",
-        ["sink.yaml:7: spool.compression: compression of segments is not built yet"],
-    ),
-    (
         BASE + "admin: {listen: 0.0.0.0:8083}",
         ["sink.yaml:7: admin.token: required when admin.listen is not on loopback"],
     ),

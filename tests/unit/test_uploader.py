@@ -1,6 +1,9 @@
 """The uploader against a store that loses requests and replies, and against damage."""
 
 import asyncio
+import logging
+import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -8,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolsink import uploader as uploader_module
 from spoolsink.backoff import Backoff
+from spoolsink.body_parts import MAX_PARTS, part_bytes_for, split_body
 from spoolsink.errors import (
     ObjectConflictError,
     ObjectStoreError,
@@ -17,8 +22,8 @@ from spoolsink.errors import (
     SegmentCorruptError,
     UploadGoneError,
 )
-from spoolsink.object_store import Part, StoredObject
-from spoolsink.uploader import MAX_PARTS, Outcome, Upload, Uploader, part_bytes_for, split_body
+from spoolsink.object_store import Part, StoredObject, crc32_of
+from spoolsink.uploader import Outcome, Store, Upload, Uploader
 
 META = {
     "spoolsink-first-offset": "7",
@@ -42,6 +47,8 @@ class FakeStore:
         self.uploads: dict[str, tuple[dict[str, str], dict[int, bytes]]] = {}
         self.calls: list[str] = []
         self.has_part = asyncio.Event()
+        self.code = "Scripted"
+        self.summing_threads: set[int] = set()
 
     def _fails(self, operation: str, when: str) -> None:
         if when == "before":
@@ -49,7 +56,11 @@ class FakeStore:
         steps = self.script.get(operation, [])
         if steps and steps[0][0] == when:
             _, error = steps.pop(0)
-            raise error(operation, "Scripted", "as scripted", "bucket", "")
+            raise error(operation, self.code, "as scripted", "bucket", "")
+
+    def checksum_of(self, body: bytes) -> str | None:
+        self.summing_threads.add(threading.get_ident())
+        return crc32_of(body)
 
     async def put(
         self,
@@ -59,8 +70,10 @@ class FakeStore:
         metadata: Mapping[str, str],
         content_type: str,
         create_only: bool,
+        checksum: str | None = None,
     ) -> None:
         self._fails("put", "before")
+        assert checksum == crc32_of(body)
         self._store(key, body, dict(metadata), create_only=create_only)
         self._fails("put", "after")
 
@@ -77,8 +90,11 @@ class FakeStore:
         self.uploads[upload_id] = (dict(metadata), {})
         return upload_id
 
-    async def upload_part(self, key: str, upload_id: str, number: int, body: bytes) -> Part:
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: bytes, *, checksum: str | None = None
+    ) -> Part:
         self.has_part.set()
+        assert checksum == crc32_of(body)
         self._fails("part", "before")
         self._upload(upload_id)[1][number] = body
         self._fails("part", "after")
@@ -114,24 +130,47 @@ def upload_of(body: bytes, *keys: str) -> Upload:
     return Upload(keys or ("k",), lambda: iter([body[:3], body[3:]]), len(body), META, "text/plain")
 
 
+class Owner:
+    """What an uploader tells its owner, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        await asyncio.sleep(0)
+
+    async def started(self, key: str, upload_id: str) -> None:
+        self.told.append(f"started {key} {upload_id}")
+
+    async def ended(self, key: str, upload_id: str) -> None:
+        self.told.append(f"ended {key} {upload_id}")
+
+    def uploader(self, store: Store, *, part_bytes: int = PART_BYTES, uploads: int = 4) -> Uploader:
+        return Uploader(
+            store,
+            part_bytes=part_bytes,
+            uploads=uploads,
+            make_backoff=lambda: Backoff(0.1, 60, lambda: 0.999),
+            sleep=self.sleep,
+            on_error=lambda error: self.told.append(f"error {error.operation}"),
+            on_success=lambda: self.told.append("success"),
+            on_upload_started=self.started,
+            on_upload_ended=self.ended,
+        )
+
+
 async def run(
     store: FakeStore,
     upload: Upload,
     *,
     is_allowed: Callable[[], bool] = lambda: True,
     create_only: bool = True,
+    owner: Owner | None = None,
 ) -> tuple[Outcome, str]:
-    async def no_sleep(seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    uploader = Uploader(
-        store,
-        part_bytes=PART_BYTES,
-        create_only=create_only,
-        make_backoff=lambda: Backoff(0.1, 15, lambda: 0.5),
-        sleep=no_sleep,
-    )
-    return await uploader.upload(upload, is_allowed)
+    uploader = (owner or Owner()).uploader(store)
+    return await uploader.upload(upload, is_allowed, create_only=create_only)
 
 
 async def test_a_small_body_is_one_request() -> None:
@@ -227,6 +266,224 @@ async def test_cancelling_aborts_the_upload() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert store.uploads == {}
+
+
+async def test_every_error_is_told_and_the_first_success_behind_them_once() -> None:
+    owner = Owner()
+    store = FakeStore({"put": [("before", OperatorStoreError)] * 3})
+    await run(store, upload_of(b"ab"), owner=owner)
+    assert owner.told == ["error put"] * 3 + ["success"]
+    owner = Owner()
+    await run(FakeStore(), upload_of(b"abcdefghi"), owner=owner)
+    assert "success" not in owner.told
+
+
+@pytest.mark.parametrize("operation", ["put", "part", "complete", "create"])
+async def test_no_wait_between_tries_is_longer_than_fifteen_seconds(operation: str) -> None:
+    owner = Owner()
+    body = b"ab" if operation == "put" else b"abcdefghi"
+    store = FakeStore({operation: [("before", RetryableStoreError)] * 12})
+    await run(store, upload_of(body), owner=owner)
+    assert len(owner.waits) == 12
+    assert max(owner.waits) == 15
+
+
+async def test_the_life_of_a_multipart_upload_is_told() -> None:
+    owner = Owner()
+    await run(FakeStore(), upload_of(b"abcdefghi"), owner=owner)
+    assert owner.told == ["started k u1", "ended k u1"]
+    owner = Owner()
+    await run(FakeStore(), upload_of(b"ab"), owner=owner)
+    assert owner.told == []
+
+
+async def test_an_upload_that_may_still_be_there_has_not_ended() -> None:
+    other = (b"other", {**META, "spoolsink-digest": "sha256:bb"})
+    for error, told in (
+        (RetryableStoreError, ["started k u1"]),
+        (UploadGoneError, ["started k u1", "ended k u1"]),
+    ):
+        owner = Owner()
+        store = FakeStore({"abort": [("before", error)]})
+        store.objects["k"] = other
+        with pytest.raises(ObjectConflictError):
+            await run(store, upload_of(b"abcdefghi"), owner=owner)
+        assert owner.told == told
+
+
+async def test_a_conflict_of_two_completes_is_a_new_upload_with_all_its_parts() -> None:
+    store = FakeStore({"complete": [("before", RetryableStoreError)]})
+    store.code = "ConditionalRequestConflict"
+    assert await run(store, upload_of(b"abcdef")) == (Outcome.CREATED, "k")
+    once = ["create", "part", "part", "complete"]
+    assert store.calls == [*once, "abort", *once]
+
+
+async def test_another_operation_in_the_way_is_the_same_call_again() -> None:
+    store = FakeStore({"complete": [("before", RetryableStoreError)]})
+    store.code = "OperationAborted"
+    assert await run(store, upload_of(b"abcdef")) == (Outcome.CREATED, "k")
+    assert store.calls == ["create", "part", "part", "complete", "complete"]
+
+
+async def test_a_taken_key_that_nobody_may_look_at_holds_until_it_can_be() -> None:
+    store = FakeStore({"head": [("before", OperatorStoreError)] * 3})
+    store.code = "403"
+    store.objects["k"] = (b"ab", META)
+    owner = Owner()
+    assert await run(store, upload_of(b"ab"), owner=owner) == (Outcome.EXISTED, "k")
+    assert owner.told == ["error head"] * 3 + ["success"]
+
+
+async def test_a_taken_key_that_is_free_again_is_written_after_a_wait() -> None:
+    store = FakeStore({"put": [("before", ObjectConflictError)]})
+    owner = Owner()
+    assert await run(store, upload_of(b"ab"), owner=owner) == (Outcome.CREATED, "k")
+    assert (store.calls, len(owner.waits)) == (["put", "head", "put"], 1)
+
+
+async def test_without_conditional_writes_a_refused_look_means_absent_and_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = FakeStore({"head": [("before", OperatorStoreError)] * 2})
+    store.code = "403"
+    uploader = Owner().uploader(store)
+    with caplog.at_level(logging.WARNING, "spoolsink.uploader"):
+        for key in ("k", "l"):
+            outcome = await uploader.upload(upload_of(b"ab", key), lambda: True, create_only=False)
+            assert outcome == (Outcome.CREATED, key)
+    assert len(caplog.records) == 1
+
+
+async def test_without_conditional_writes_any_other_failure_to_look_holds() -> None:
+    store = FakeStore({"head": [("before", OperatorStoreError)]})
+    store.objects["k"] = (b"other", {})
+    with pytest.raises(ObjectConflictError):
+        await run(store, upload_of(b"ab"), create_only=False)
+    assert store.objects["k"] == (b"other", {})
+
+
+@pytest.mark.parametrize("operation", ["put", "part", "complete"])
+async def test_who_loses_the_topic_partition_stops_trying(operation: str) -> None:
+    store = FakeStore({operation: [("before", RetryableStoreError)] * 1000})
+    owner = Owner()
+    upload = upload_of(b"ab" if operation == "put" else b"abcdefghi")
+    outcome, _ = await run(store, upload, owner=owner, is_allowed=lambda: len(owner.waits) < 3)
+    assert (outcome, store.uploads, len(owner.waits)) == (Outcome.STOPPED, {}, 3)
+
+
+async def test_a_store_that_hangs_does_not_hold_up_who_gives_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploader_module, "_ABANDON_SECONDS", 0.01)
+
+    class Hanging(FakeStore):
+        async def abort(self, key: str, upload_id: str) -> None:
+            await asyncio.Event().wait()
+
+    store, owner = Hanging({"part": [("before", RetryableStoreError)] * 1000}), Owner()
+    task = asyncio.create_task(run(store, upload_of(b"abcdefghi"), owner=owner))
+    async with asyncio.timeout(10):
+        await store.has_part.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert "ended k u1" not in owner.told
+
+
+async def test_bodies_are_read_and_summed_outside_the_event_loop() -> None:
+    threads: set[int] = set()
+
+    def body() -> Iterator[bytes]:
+        threads.add(threading.get_ident())
+        yield b"abcdefghi"
+
+    store = FakeStore()
+    await run(store, Upload(("k",), body, 9, META, "text/plain"))
+    assert threading.get_ident() not in threads | store.summing_threads
+
+
+async def test_no_more_bodies_are_read_at_a_time_than_uploads_are_allowed() -> None:
+    reading, peak = 0, 0
+    both = asyncio.Event()
+
+    def body() -> Iterator[bytes]:
+        nonlocal reading, peak
+        reading += 1
+        peak = max(peak, reading)
+        return iter([b"ab"])
+
+    class Slow(FakeStore):
+        async def put(self, *arguments: object, **named: object) -> None:
+            nonlocal reading
+            if reading == 2:
+                both.set()
+            await both.wait()
+            reading -= 1
+
+    uploader = Owner().uploader(Slow(), uploads=2)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for number in range(9):
+            upload = Upload((str(number),), body, 2, META, "text/plain")
+            group.create_task(uploader.upload(upload, lambda: True, create_only=True))
+    assert peak == 2
+
+
+class Forgetful(FakeStore):
+    """Keeps no body, so that what is in memory is the uploader's."""
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, body: bytes, *, checksum: str | None = None
+    ) -> Part:
+        return Part(number, "e", None)
+
+    async def complete(
+        self, key: str, upload_id: str, parts: Sequence[Part], *, create_only: bool
+    ) -> None:
+        del self.uploads[upload_id]
+
+
+async def test_one_part_and_one_chunk_are_in_memory_however_large_the_body() -> None:
+    part, chunk = 2**23, 2**18
+    upload = Upload(
+        ("k",), lambda: (bytes(chunk) for _ in range(160)), 160 * chunk, META, "text/plain"
+    )
+    tracemalloc.start()
+    try:
+        uploader = Owner().uploader(Forgetful(), part_bytes=part)
+        await uploader.upload(upload, lambda: True, create_only=True)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # An eighth more: how `BytesIO` grows.
+    assert peak_bytes < part + part // 8 + 3 * chunk
+
+
+async def test_who_waits_for_an_s3_that_is_away_holds_no_body() -> None:
+    class Watching(Owner):
+        async def sleep(self, seconds: float) -> None:
+            self.waits.append(seconds)
+            async with asyncio.timeout(10):
+                while tracemalloc.get_traced_memory()[0] > 2**19:
+                    # Its last thread may still be letting go of the reader.
+                    await asyncio.to_thread(int)
+
+    store = FakeStore({"put": [("before", RetryableStoreError)] * 2})
+    upload = Upload(("k",), lambda: iter([bytes(2**20)]), 2**20, META, "text/plain")
+    tracemalloc.start()
+    try:
+        uploader = (owner := Watching()).uploader(store, part_bytes=2**20)
+        await uploader.upload(upload, lambda: True, create_only=True)
+    finally:
+        tracemalloc.stop()
+    assert len(owner.waits) == 2
+
+
+def test_a_chunk_that_is_the_whole_body_is_not_copied() -> None:
+    chunk = b"x" * 1000
+    ((part, is_last),) = split_body(iter([chunk]), 1000)
+    assert part is chunk
+    assert is_last
 
 
 @given(st.lists(st.binary(max_size=9)), st.integers(1, 7))
