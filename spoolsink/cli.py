@@ -1,6 +1,7 @@
 """The command line. Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments."""
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 from spoolsink import __version__, logs
 from spoolsink.config import fingerprint, load
+from spoolsink.config_model import Config
+from spoolsink.connect_check import findings
 from spoolsink.errors import ConfigError
-from spoolsink.service import run_service, terminal_status
+from spoolsink.service import EXIT_FAULT, run_service, terminal_status
 
 EXIT_BAD_CONFIGURATION = 2
 
@@ -26,7 +29,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         if options.command == "run":
             return _run(options, environ)
-        return _check(options.config, environ)
+        logs.configure(form=options.log_format, level=options.log_level, stream=sys.stderr)
+        return _check(options.config, environ, connects=options.connect)
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
@@ -47,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     sink.add_argument("--quiet", action="store_true", help="no status line on a terminal")
     check = commands.add_parser("check", parents=[everywhere], help="validate a configuration file")
     check.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    check.add_argument("--connect", action="store_true", help="also reach Kafka and S3")
     return parser
 
 
@@ -64,11 +69,19 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         logging.shutdown()
 
 
-def _check(path: Path, environ: Mapping[str, str]) -> int:
+def _check(path: Path, environ: Mapping[str, str], *, connects: bool) -> int:
     config = load(path, environ)
     topics = ", ".join(config.kafka.topics or (f"/{config.kafka.topics_pattern}/",))
     print(f"{path}: fine")
     print(f"  {topics} as group {config.group_id}")
     print(f"  to s3://{config.s3.bucket}/{config.layout.prefix} ({config.format.type})")
     print(f"  fingerprint {fingerprint(config)}")
-    return 0
+    return asyncio.run(_connect(config)) if connects else 0
+
+
+async def _connect(config: Config) -> int:
+    is_fine = True
+    async for finding in findings(config):
+        print(f"  {'ok  ' if finding.is_fine else 'FAIL'} {finding.text}")
+        is_fine = is_fine and finding.is_fine
+    return 0 if is_fine else EXIT_FAULT

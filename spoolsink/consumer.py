@@ -96,13 +96,18 @@ class GroupConsumer:
 
     # -- the group -----------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Connect and begin to join the group; raises ConsumerError where no broker answers."""
+    async def start(self, *, joins: bool = True) -> None:
+        """Connect and begin to join the group; raises ConsumerError where no broker answers.
+
+        Without `joins` only questions can be asked.
+        """
         settings = self._settings
         try:
             await self._consumer.start()
         except KafkaError as error:
             raise _translated(error, f"{', '.join(settings.bootstrap_servers)}") from error
+        if not joins:
+            return
         coordinator = self._consumer._coordinator  # noqa: SLF001 (tests/contract names it)
         coordinator._do_heartbeat = self._noting(coordinator._do_heartbeat)  # noqa: SLF001
         listener = _Listener(self._revoked, self._joined)
@@ -240,6 +245,12 @@ class GroupConsumer:
         numbers = self._consumer.partitions_for_topic(topic) or ()
         return [TopicPartition(topic, number) for number in sorted(numbers)]
 
+    async def all_of(self, topic: str) -> list[TopicPartition]:
+        """All of a topic that is not subscribed to; asks the cluster."""
+        client = self._consumer._client  # noqa: SLF001
+        await self._asked(client._wait_on_metadata(topic))  # noqa: SLF001
+        return self.partitions_of(topic)
+
     async def committed(
         self, tps: Collection[TopicPartition]
     ) -> dict[TopicPartition, Commit | None]:
@@ -341,7 +352,7 @@ def _kafka(tp: TopicPartition) -> KafkaTopicPartition:
 
 
 def _translated(error: KafkaError, where: str) -> ConsumerError:
-    text = f"{where}: {type(error).__name__}: {error}"
+    text = f"{where}: {error}"
     if isinstance(error, _REFUSALS):
         return BrokerRefusedError(text)
     return ConsumerError(text)

@@ -22,7 +22,7 @@ ROWS = [
     {"body_parts", "uploader"},
     {"appender", "delivery", "takeover"},
     {"assignment", "pipeline"},
-    {"wiring", "watch", "engine"},
+    {"wiring", "watch", "engine", "connect_check"},
     {"service", "admin", "connect_rest", "status_line"},
     {"cli", "__main__", "demo"},
 ]
