@@ -29,6 +29,9 @@ from spoolsink.spool import AnySpool, LocalCut, SealedSegment, SegmentKey
 
 log = logging.getLogger(__name__)
 
+_CORRUPT_READS = 3
+"""How often a damaged batch is fetched again before it is a bad record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policies:
@@ -58,6 +61,7 @@ class Appender:
         self.cuts = cuts
         self.stopped: RecordError | None = None
         self.flush_below = -1
+        self.must_reread = False
         self._spool = spool
         self._policies = policies
         self._metrics = metrics
@@ -68,6 +72,7 @@ class Appender:
         self._arrived: dict[int, float] = {}
         self._last_wall_ms = 0
         self._sealed_count = 0
+        self._corrupt_reads = 0
 
     # -- what others may ask -------------------------------------------------------------------
 
@@ -111,15 +116,15 @@ class Appender:
         if batch.refusal is not None:
             await self._refused(batch)
             return True
-        encoded = self._encode(batch)
+        encoded = whole = self._encode(batch)
         stop = encoded.rejected[0] if encoded.rejected and self._stops else None
-        self._count(encoded, stop is not None)
         end = encoded.next_offset if stop is None else stop.offset
         while True:
             piece = self._next_piece(encoded, end)
             groups = grouped(encoded.places[: piece.rows])
             new = sum(place not in self._open for place, _ in groups)
             if groups and not self._spool.has_room(sum(encoded.sizes[: piece.rows]), new):
+                self._count_skipped(batch, whole)
                 return False
             await self._take(encoded, piece, groups)
             if piece.reason is not None:
@@ -129,6 +134,7 @@ class Appender:
                 break
             if piece.reason and self._policies.encoder.layout.uses_wallclock:
                 encoded = self._encode(batch.since(self.cuts.open.position))
+        self._count_skipped(batch, whole)
         if stop is not None:
             await self._stop(stop.error)
         return True
@@ -309,18 +315,27 @@ class Appender:
 
     # -- bad records ---------------------------------------------------------------------------
 
-    def _count(self, encoded: Encoded, is_stop: bool) -> None:  # noqa: FBT001 (private)
-        skipped = self._metrics.counters["records_skipped"]
-        if encoded.nulls_skipped:
+    def _count_skipped(self, batch: Batch, encoded: Encoded) -> None:
+        """What the position has passed of the batch without writing it."""
+        position, skipped = self.cuts.open.position, self._metrics.counters["records_skipped"]
+        for rejected in encoded.rejected:
+            if batch.start <= rejected.offset < position:
+                skipped.labels(self.tp.topic, rejected.error.stage).inc()
+        if encoded.nulls_skipped and position >= encoded.next_offset:
             skipped.labels(self.tp.topic, "null").inc(encoded.nulls_skipped)
-        for rejected in () if is_stop else encoded.rejected:
-            skipped.labels(self.tp.topic, rejected.error.stage).inc()
 
     async def _refused(self, batch: Batch) -> None:
         """A Kafka batch that is too large or damaged: passed by as a whole, or the end."""
         refusal = batch.refusal
         assert refusal is not None
-        if self._stops or refusal.reason == "corrupt":
+        if refusal.reason == "corrupt" and self._corrupt_reads < _CORRUPT_READS:
+            # Perhaps only on its way here: another fetch may go to another replica.
+            self._corrupt_reads += 1
+            self.must_reread = True
+            return
+        self._corrupt_reads = 0
+        # Damage to a header says nothing of where the next batch begins: that cannot be skipped.
+        if self._stops or batch.next_offset == batch.start:
             await self._stop(RecordError(refusal.message, self.tp, batch.start))
             return
         self._metrics.counters["records_skipped"].labels(self.tp.topic, refusal.reason).inc(

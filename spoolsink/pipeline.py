@@ -127,8 +127,11 @@ class Pipeline:
                 for batch in batches:
                     if not await appender.append(batch):
                         self._is_full = True
-                        consumer.seek(tp, appender.cuts.open.position)
-                        break
+                    elif not appender.must_reread:
+                        continue
+                    appender.must_reread = False
+                    consumer.seek(tp, appender.cuts.open.position)
+                    break
             except SpoolError as error:
                 self._lost(appender, error)
             if appender.stopped is not None:

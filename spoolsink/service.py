@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from spoolsink import logs
+from spoolsink import allocator, logs
 from spoolsink.admin import Admin
 from spoolsink.config import load, reveal, secrets_of
 from spoolsink.engine import Engine
@@ -259,6 +259,7 @@ class Service:
 
 def run_service(path: Path, environ: Mapping[str, str], *, status: StatusLine | None) -> int:
     """Raises ConfigError; the exit status otherwise."""
+    allocator.settle()
 
     async def main() -> int:
         return await Service(path, environ, status=status).run()

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "spoolsink"
 
 ROWS = [
-    {"errors", "records", "fault_points"},
+    {"errors", "records", "fault_points", "allocator"},
     {"config_source", "config_types", "config_model", "metrics", "backoff"},
     {"health", "logs", "status", "plugins"},
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
@@ -24,7 +24,7 @@ ROWS = [
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine", "connect_check"},
     {"service", "admin", "connect_rest", "status_line"},
-    {"cli", "__main__", "demo"},
+    {"cli", "__main__", "demo", "demo_servers"},
 ]
 
 DOORS = {
@@ -38,6 +38,8 @@ DOORS = {
     "pydantic": {"config", "config_model", "config_types"},
     "pydantic_core": {"config_types"},
     "msgspec": {"converters", "formats"},
+    "confluent_kafka": {"demo", "demo_servers"},
+    "moto": {"demo_servers"},
     "aiohttp": {"admin", "connect_rest", "object_store"},
 }
 

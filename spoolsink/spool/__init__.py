@@ -47,6 +47,10 @@ _SEAL_BYTES = HEADER_BYTES + BLOCK_BYTES + FOOTER_BYTES + 1_024 + 249 + 200
 """What an open segment may grow by beside rows: its label has an object key (S3's limit), a topic
 (Kafka's limit), numbers, and the S3 partition, which is counted by itself."""
 
+_FLUSH_BYTES = 256 * 1024
+"""A segment with so much in memory is written: larger writes save nothing more, and with few S3
+partitions the write buffer then stays far below what it may take."""
+
 _LEDGER_ROOM_BYTES = 1024 * 1024
 _LEDGER_ROOM_SHARE = 16
 """Kept free for the ledger: a transaction of a cut with 10,000 segments writes 200 KiB."""
@@ -233,7 +237,7 @@ class Spool:
         segment.add(offsets, rows, cost)
         self._open_bytes[key.tp] += len(rows)
         self.buffered_bytes += cost
-        if cost > self._write_buffer_bytes:
+        if cost > self._write_buffer_bytes or segment.buffered_bytes >= _FLUSH_BYTES:
             await self._undisturbed(self._flush([segment]))
 
     async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:
