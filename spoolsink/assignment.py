@@ -23,7 +23,7 @@ from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
 from spoolsink.records import OffsetRange, TopicPartition
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment
-from spoolsink.takeover import Beginning, StartPolicy
+from spoolsink.takeover import UNKNOWN_TOPIC_ID, Beginning, StartPolicy
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class Assignment:
         on_offset_lost: Literal["stop", "continue"],
         metrics: Metrics,
         health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.appenders = appenders
         self.logs: dict[TopicPartition, OffsetRange] = {}
@@ -61,7 +62,9 @@ class Assignment:
         self._on_offset_lost = on_offset_lost
         self._metrics = metrics
         self._health = health
+        self._monotonic = monotonic
         self._memberships: dict[TopicPartition, Membership | None] = {}
+        self._absent: set[str] = set()
         self._retry_at = 0.0
 
     def is_readable(self, tp: TopicPartition) -> bool:
@@ -96,7 +99,7 @@ class Assignment:
 
     async def take_over_due(self, consumer: GroupConsumer) -> None:
         """Whatever was assigned, or held for long enough, and has not begun."""
-        now = time.monotonic()
+        now = self._monotonic()
         again = {tp for tp, at in self.held.items() if now >= at}
         await self._drop_unassigned(consumer)
         due = {
@@ -108,7 +111,7 @@ class Assignment:
             found = await self._start.beginnings(consumer, due)
         except (ConsumerError, ObjectStoreError) as error:
             self.failing("start", error)
-            self._retry_at = time.monotonic() + _RETRY_SECONDS
+            self._retry_at = self._monotonic() + _RETRY_SECONDS
             return
         self._health.clear("start")
         if consumer.membership is None:
@@ -208,10 +211,15 @@ class Assignment:
     async def check_topics(self, consumer: GroupConsumer) -> None:
         """A topic created anew under the same name: aiokafka would go on in it silently."""
         ids = (await consumer.topic_ids({tp.topic for tp in self.appenders})).ids
+        absent = {tp.topic for tp in self.appenders} - ids.keys()
         for tp, appender in self.appenders.items():
-            if ids.get(tp.topic) != appender.cuts.identity.topic_id and tp not in self.held:
+            ours, found = appender.cuts.identity.topic_id, ids.get(tp.topic)
+            is_another = found not in {None, ours} and UNKNOWN_TOPIC_ID not in {found, ours}
+            # A broker's cache may lack a topic for a moment: absent counts at the second look.
+            if (is_another or tp.topic in absent & self._absent) and tp not in self.held:
                 appender.cuts.revoked()
                 self.due.add(tp)
+        self._absent = absent
 
     def out_of_range(self, consumer: GroupConsumer, tp: TopicPartition) -> None:
         """The broker (perhaps a lagging replica) has not got the position: ask the leader."""
@@ -237,7 +245,8 @@ class Assignment:
         splits = [*appender.cuts.open.splits]
         appender.forget_open()
         self._delivery.damaged.pop(tp, None)
-        self._health.clear(str(tp))
+        for source in (f"{tp}", f"{tp} key", f"{tp} commit"):
+            self._health.clear(source)
         await self._spool.drop_open(tp)
         await self._forget(tp, list(appender.cuts.sealed), splits)
 
@@ -245,7 +254,7 @@ class Assignment:
 
     def hold(self, tp: TopicPartition, reason: str) -> None:
         """Leave it alone, say why, and look again in 15 s."""
-        self.held[tp] = time.monotonic() + HOLD_SECONDS
+        self.held[tp] = self._monotonic() + HOLD_SECONDS
         if self._health.fail(str(tp), reason, is_operator=True):
             log.error("%s: holds: %s", tp, reason)
 

@@ -11,9 +11,12 @@ that column, so that one bad record does not cost its batch.
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
+from itertools import groupby
 
 from spoolsink.errors import LayoutError
 from spoolsink.layout_template import (
@@ -139,6 +142,63 @@ class FieldRenderer:
         return hive_escape(text)
 
 
+class RecordTimes:
+    """The time that `layout.time` names of each record; `path` where it is a field of the value."""
+
+    def __init__(self, time: str, unit: str, zone: tzinfo) -> None:
+        self.path = parse_path(time[6:]) if time.startswith("value.") else None
+        self._time = time
+        self._unit = unit
+        self._zone = zone
+
+    def column(
+        self, batch: Batch, fields: Column, instant_ms: int
+    ) -> list[int | LayoutError | None]:
+        """In ms since the epoch, None where it is missing; `fields` are what lies at `path`."""
+        if self._time == "record":
+            times = batch.timestamps
+            if NO_TIMESTAMP not in times:
+                return list(times)
+            return [None if time == NO_TIMESTAMP else time for time in times]
+        if self._time == "wallclock":
+            return [instant_ms] * len(batch)
+        column = fields if self.path else _headers(batch, self._time[7:])
+        return [self._time_of(value) for value in column]
+
+    def _time_of(self, value: object) -> int | LayoutError | None:
+        if isinstance(value, LayoutError):
+            return value
+        try:
+            return instant_of(value, self._unit, self._zone)
+        except LayoutError as error:
+            return LayoutError(f"{self._time}: {error.message}")
+
+
+@dataclass(frozen=True, slots=True)
+class _TimeRun:
+    """Times and the literals between them, rendered as one; `missing` is them without a time."""
+
+    form: TimeFormat
+    missing: str
+
+
+_Compiled = Literal | Field | HeaderField | KafkaField | _TimeRun
+
+
+def _with_runs(
+    parts: Iterable[Part], zone: tzinfo, bucket_seconds: int | None, missing_value: str
+) -> Iterator[_Compiled]:
+    for _, group in groupby(parts, lambda part: isinstance(part, Literal | TimeField)):
+        found = list(group)
+        if not any(isinstance(part, TimeField) for part in found):
+            yield from (part for part in found if not isinstance(part, TimeField))
+            continue
+        run = [part for part in found if isinstance(part, Literal | TimeField)]
+        text = "".join(p.text.replace("%", "%%" if isinstance(p, Literal) else "%") for p in run)
+        missing = (missing_value if isinstance(part, TimeField) else part.text for part in run)
+        yield _TimeRun(TimeFormat(text, zone, bucket_seconds), "".join(missing))
+
+
 class Layout:
     """A compiled `layout` section; used by one pipeline, keeps bounded caches."""
 
@@ -153,19 +213,15 @@ class Layout:
         missing_value: str = "__HIVE_DEFAULT_PARTITION__",
         missing_is_error: bool = False,
     ) -> None:
-        self.parts = parse_template(template)
+        parts = parse_template(template)
         self.zone = zone_of(timezone)
         self.time = time
-        self._unit = time_unit
-        self._time_path = parse_path(time[6:]) if time.startswith("value.") else None
-        self._missing_value = missing_value
+        self._times = RecordTimes(time, time_unit, self.zone)
         self._missing_is_error = missing_is_error
         self._renderer = FieldRenderer(missing_value, missing_is_error=missing_is_error)
-        self._formats = {
-            part.text: TimeFormat(part.text, self.zone, bucket_seconds)
-            for part in self.parts
-            if isinstance(part, TimeField)
-        }
+        self._fields = [part for part in parts if isinstance(part, Field)]
+        self._parts = list(_with_runs(parts, self.zone, bucket_seconds, missing_value))
+        self._formats = [part.form for part in self._parts if isinstance(part, _TimeRun)]
 
     @property
     def uses_wallclock(self) -> bool:
@@ -175,25 +231,20 @@ class Layout:
     @property
     def value_paths(self) -> tuple[Path, ...]:
         """Fields of the value that `place` and `times_ms` want as columns."""
-        paths = [p.path for p in self.parts if isinstance(p, Field) and p.root == "value"]
-        return tuple(dict.fromkeys([*paths, *([self._time_path] if self._time_path else [])]))
+        paths = [field.path for field in self._fields if field.root == "value"]
+        return tuple(dict.fromkeys([*paths, *([self._times.path] if self._times.path else [])]))
 
     @property
     def key_paths(self) -> tuple[Path, ...]:
         """Fields of the key that `place` wants; the empty path is the key itself."""
-        fields = (p for p in self.parts if isinstance(p, Field) and p.root == "key")
-        return tuple(dict.fromkeys(part.path for part in fields))
+        return tuple(dict.fromkeys(field.path for field in self._fields if field.root == "key"))
 
     def times_ms(
         self, batch: Batch, values: Mapping[Path, Column], instant_ms: int
     ) -> list[int | LayoutError | None]:
         """The time that `layout.time` names, for each record."""
-        if self.time == "record":
-            return [None if t == NO_TIMESTAMP else t for t in batch.timestamps]
-        if self.time == "wallclock":
-            return [instant_ms] * len(batch)
-        column = values[self._time_path] if self._time_path else _headers(batch, self.time[7:])
-        return [self._time_of(value) for value in column]
+        path = self._times.path
+        return self._times.column(batch, values[path] if path else (), instant_ms)
 
     def place(
         self,
@@ -203,9 +254,10 @@ class Layout:
         instant_ms: int,
     ) -> Placed:
         """The S3 partition of each record."""
-        if not self.parts:
-            return [""] * len(batch)
-        columns = [self._column(part, batch, values, keys, instant_ms) for part in self.parts]
+        found = [self._column(part, batch, values, keys, instant_ms) for part in self._parts]
+        if all(isinstance(column, str) for column in found):
+            return ["".join(found)] * len(batch)  # type: ignore[arg-type]
+        columns = [[c] * len(batch) if isinstance(c, str) else c for c in found]
         try:
             placed: Placed = list(map("".join, zip(*columns, strict=True)))
         except TypeError:
@@ -216,21 +268,22 @@ class Layout:
 
     def now(self, instant_ms: int) -> str:
         """What a wall-clock cut opened at this instant would write: a change ends the cut."""
-        return "\n".join(form.render(instant_ms) for form in self._formats.values())
+        return "\n".join(form.render(instant_ms) for form in self._formats)
 
     def _column(
         self,
-        part: Part,
+        part: _Compiled,
         batch: Batch,
         values: Mapping[Path, Column],
         keys: Mapping[Path, Column],
         instant_ms: int,
-    ) -> Sequence[str | LayoutError]:
+    ) -> str | Sequence[str | LayoutError]:
+        """A text where it is the same for the whole batch."""
         if isinstance(part, Literal):
-            return [part.text] * len(batch)
+            return part.text
         if isinstance(part, KafkaField):
-            return [str(getattr(batch.tp, part.name))] * len(batch)
-        if isinstance(part, TimeField):
+            return str(getattr(batch.tp, part.name))
+        if isinstance(part, _TimeRun):
             return self._time_column(part, batch, values, instant_ms)
         if isinstance(part, HeaderField):
             return self._renderer.column(_headers(batch, part.name), f"header.{part.name}")
@@ -238,33 +291,27 @@ class Layout:
         return self._renderer.column(columns[part.path], ".".join((part.root, *part.path)))
 
     def _time_column(
-        self, part: TimeField, batch: Batch, values: Mapping[Path, Column], instant_ms: int
-    ) -> Sequence[str | LayoutError]:
-        render = self._formats[part.text].render
+        self, run: _TimeRun, batch: Batch, values: Mapping[Path, Column], instant_ms: int
+    ) -> str | Sequence[str | LayoutError]:
         if self.time == "wallclock":
-            return [render(instant_ms)] * len(batch)
-        return [self._rendered_time(time, render) for time in self.times_ms(batch, values, 0)]
+            return run.form.render(instant_ms)
+        times = self.times_ms(batch, values, 0)
+        if set(map(type, times)) == {int}:
+            # A time that cannot be rendered is told record by record.
+            with suppress(LayoutError):
+                return run.form.column(times)  # type: ignore[arg-type]
+        return [self._rendered_time(time, run) for time in times]
 
-    def _rendered_time(
-        self, time: int | LayoutError | None, render: Callable[[int], str]
-    ) -> str | LayoutError:
+    def _rendered_time(self, time: int | LayoutError | None, run: _TimeRun) -> str | LayoutError:
         if isinstance(time, LayoutError):
             return time
         if time is None:
             missing = LayoutError(f"the time of {self.time} is missing")
-            return missing if self._missing_is_error else self._missing_value
+            return missing if self._missing_is_error else run.missing
         try:
-            return render(time)
+            return run.form.render(time)
         except LayoutError as error:
             return error
-
-    def _time_of(self, value: object) -> int | LayoutError | None:
-        if isinstance(value, LayoutError):
-            return value
-        try:
-            return instant_of(value, self._unit, self.zone)
-        except LayoutError as error:
-            return LayoutError(f"{self.time}: {error.message}")
 
 
 def _headers(batch: Batch, name: str) -> list[str | LayoutError | None]:

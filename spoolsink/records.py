@@ -6,9 +6,9 @@ columns, because everything on the hot path works on whole columns: `map`, `join
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 Headers = Sequence[tuple[str, bytes | None]]
 """Of one record, in order; names may repeat, values may be null."""
@@ -41,6 +41,17 @@ class OffsetRange(NamedTuple):
     end: int
 
 
+class Refusal(NamedTuple):
+    """Why a Kafka batch comes without its records.
+
+    `records` is the count that the batch's header gives; 0 where the header itself is damaged.
+    """
+
+    reason: Literal["too_large", "corrupt"]
+    message: str
+    records: int
+
+
 @dataclass(slots=True, frozen=True)
 class Batch:
     """Delivered records of one topic partition, as columns of equal length.
@@ -49,6 +60,10 @@ class Batch:
     than its records (compaction, transaction markers, aborted records), and the batch may have
     no record at all. `headers` is None when no record has any. Timestamps are ms since the
     epoch, `NO_TIMESTAMP` when absent.
+
+    A `refusal` makes the batch one whose records could not be had: the topic partition stops at
+    `start`, or passes on to `next_offset`. Where the two are equal nothing behind it can be had
+    either: it is passed by nobody.
     """
 
     tp: TopicPartition
@@ -60,6 +75,7 @@ class Batch:
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
     headers: Sequence[Headers] | None
+    refusal: Refusal | None = None
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -70,12 +86,15 @@ class Batch:
 
     def before(self, offset: int) -> "Batch":
         """The part of the batch below `offset`; shares nothing that is written to."""
-        return self._slice(0, self._index_of(offset), self.start, min(offset, self.next_offset))
+        part = self._slice(0, self._index_of(offset), self.start, min(offset, self.next_offset))
+        return part if offset > self.start else replace(part, refusal=None)
 
     def since(self, offset: int) -> "Batch":
         """The part of the batch at and above `offset`."""
         start = max(offset, self.start)
-        return self._slice(self._index_of(offset), len(self.offsets), start, self.next_offset)
+        part = self._slice(self._index_of(offset), len(self.offsets), start, self.next_offset)
+        is_behind = offset > self.start and offset >= self.next_offset
+        return replace(part, refusal=None) if is_behind else part
 
     def _index_of(self, offset: int) -> int:
         return bisect_left(self.offsets, offset)
@@ -91,4 +110,5 @@ class Batch:
             keys=self.keys[low:high],
             values=self.values[low:high],
             headers=None if self.headers is None else self.headers[low:high],
+            refusal=self.refusal,
         )

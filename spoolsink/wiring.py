@@ -13,6 +13,7 @@ from spoolsink.encoder import Encoder, Placing, Side
 from spoolsink.errors import ConfigError
 from spoolsink.formats import Format, make_format
 from spoolsink.layout import Layout
+from spoolsink.layout_class import ClassLayout
 from spoolsink.naming import Naming
 from spoolsink.rotation import Rotation, SplitRule
 from spoolsink.spool import AnySpool, Spool
@@ -57,8 +58,6 @@ def make_layout(config: Config) -> Placing:
     layout = config.layout
     bucket = layout.time_bucket
     if layout.partitioner is not None:
-        from spoolsink.layout_class import ClassLayout
-
         return ClassLayout(
             layout.partitioner,
             layout.options,

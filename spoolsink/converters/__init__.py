@@ -5,10 +5,10 @@ int, float, bool, None, bytes, datetime, Decimal). Any exception is an error of 
 """
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
 
 from spoolsink.converters.json import JsonConverter
 from spoolsink.errors import ConversionError
+from spoolsink.plugins import load_class
 from spoolsink.records import Headers
 
 Converter = Callable[[bytes | None, str, Headers], object]
@@ -38,18 +38,6 @@ def convert_string(data: bytes | None, topic: str, headers: Headers) -> object: 
 def convert_bytes(data: bytes | None, topic: str, headers: Headers) -> object:  # noqa: ARG001
     """As they came."""
     return data
-
-
-def load_class(name: str) -> Callable[[Mapping[str, object]], Callable[..., object]]:
-    """The class behind `package.module:Class`; raises ValueError with the reason."""
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"cannot load {name!r}: {error}") from error
-    if not callable(found):
-        raise ValueError(f"cannot load {name!r}: not a class")  # noqa: TRY004 (a bad name)
-    return found  # type: ignore[no-any-return]
 
 
 def _guarded(converter: Callable[..., object], name: str) -> Converter:

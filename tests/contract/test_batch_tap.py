@@ -1,15 +1,19 @@
 """The tap on a real broker, and each private attribute of aiokafka that it stands on."""
 
+import asyncio
 import inspect
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import cramjam
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
 
+from spoolsink import batch_tap
 from spoolsink.batch_tap import Tap, install
 from spoolsink.records import Batch, TimestampType
 from tests.integration.test_servers import make_topic
@@ -23,7 +27,12 @@ async def producer_of(kafka: KafkaServer, **settings: object) -> AsyncIterator[A
 
 
 async def tapped(
-    kafka: KafkaServer, topic: str, end: int, start: int = 0, **settings: object
+    kafka: KafkaServer,
+    topic: str,
+    end: int,
+    start: int = 0,
+    batch_max_bytes: int = 1 << 26,
+    **settings: object,
 ) -> list[Batch]:
     """Every batch up to the offset `end`, by way of the tap."""
     install()
@@ -31,7 +40,7 @@ async def tapped(
     batches: list[Batch] = []
     async with AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
-        key_deserializer=Tap(),
+        key_deserializer=Tap(batch_max_bytes),
         auto_offset_reset="none",
         **settings,
     ) as consumer:
@@ -118,6 +127,55 @@ async def test_aborted_records_and_markers_are_left_out_and_accounted_for(
     assert_every_offset_is_accounted_for(batches, 8)
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_a_batch_above_the_limit_is_refused_where_it_lies_and_the_next_ones_come(
+    kafka: KafkaServer, codec: str
+) -> None:
+    topic = await make_topic(kafka)
+    async with producer_of(
+        kafka, compression_type=codec, max_request_size=1 << 23, max_batch_size=1 << 23
+    ) as producer:
+        for value in (b"first", bytes(1 << 22), b"third"):
+            await producer.send_and_wait(topic, value)
+    batches = await tapped(kafka, topic, 3, batch_max_bytes=1 << 20)
+    assert delivered(batches) == [(0, b"first"), (2, b"third")]
+    assert_every_offset_is_accounted_for(batches, 3)
+    (refused,) = (b for b in batches if b.refusal)
+    assert (refused.start, refused.next_offset) == (1, 2)
+    assert refused.refusal is not None
+    assert (refused.refusal.reason, refused.refusal.records) == ("too_large", 1)
+
+
+async def test_damage_on_the_brokers_disk_is_refused_again_and_again_behind_what_is_good(
+    kafka: KafkaServer,
+) -> None:
+    """The broker sends what lies there; only the consumer looks at the checksum."""
+    topic = await make_topic(kafka)
+    async with producer_of(kafka) as producer:
+        for value in (b"first", b"second", b"third"):
+            await producer.send_and_wait(topic, value)
+    (log,) = (kafka.directory / "logs" / f"{topic}-0").glob("*.log")
+    log.write_bytes(log.read_bytes().replace(b"second", b"SECOND"))
+    install()
+    tp = TopicPartition(topic, 0)
+    async with AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        key_deserializer=Tap(1 << 20),
+        auto_offset_reset="none",
+    ) as consumer:
+        consumer.assign([tp])
+        consumer.seek(tp, 0)
+        batches: list[Batch] = []
+        async with asyncio.timeout(30):
+            while len(batches) < 3:
+                batches += (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
+        position = await consumer.position(tp)
+    assert delivered(batches) == [(0, b"first")]
+    assert [(b.start, b.next_offset) for b in batches] == [(0, 1), (1, 1), (1, 1)]
+    assert [b.refusal and b.refusal.reason for b in batches] == [None, "corrupt", "corrupt"]
+    assert position == 1
+
+
 async def test_a_consumer_without_a_tap_gets_ordinary_records(kafka: KafkaServer) -> None:
     install()
     topic = await make_topic(kafka)
@@ -133,8 +191,27 @@ def test_what_is_touched_of_aiokafka_is_there() -> None:
     """A new version that moves one of these fails here, by name, before it loses a record."""
     source = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "PartitionRecords(\n" in source
+    assert "records = MemoryRecords(part_data[-1])" in source
+    assert "records.has_next()" in source
+    assert "records.size_in_bytes()" in source
     for name in ("base_offset", "next_offset", "is_control_batch", "is_transactional"):
         assert hasattr(DefaultRecordBatch, name)
-    for name in ("producer_id", "timestamp_type", "validate_crc"):
+    for name in ("producer_id", "last_offset_delta", "validate_crc"):
         assert hasattr(DefaultRecordBatch, name)
+    for name in ("next_offset", "is_control_batch", "is_transactional", "validate_crc"):
+        assert hasattr(LegacyRecordBatch(bytes(40), 1), name)
+    assert list(inspect.signature(batch_tap._ORIGINAL.__init__).parameters)[1:] == [
+        "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer",
+        "value_deserializer", "check_crcs", "isolation_level",
+    ]  # fmt: skip
     assert fetcher.READ_COMMITTED == 1
+
+
+def test_what_is_touched_of_cramjam_is_there() -> None:
+    """A full buffer is told from damaged data by the text of the error."""
+    for codec in (cramjam.lz4, cramjam.zstd):
+        payload = bytes(codec.compress(bytes(100)))
+        assert codec.decompress_into(payload, bytearray(100)) == 100
+        with pytest.raises(cramjam.DecompressionError, match="write whole buffer"):
+            codec.decompress_into(payload, bytearray(99))
+    assert cramjam.snappy.decompress_raw_len(b"\x80\x01") == 128
