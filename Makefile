@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-.PHONY: help install fmt lint servers test check clean
+.PHONY: help install fmt lint servers test demo bench bench-quick check clean
 
 help: ## print the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 install: $(VENV)/.installed ## make .venv with every extra and the tools of development
 
@@ -31,6 +31,16 @@ servers: ## fetch Apache Kafka and build the S3 server, into a cache outside the
 
 test: lint servers ## lint, then every test, on real Kafka and S3
 	$(PYTHON) -m pytest
+
+demo: install ## the whole pipeline on this machine, with an embedded Kafka and S3
+	$(VENV)/bin/spoolsink demo
+
+bench: install servers ## records per CPU-second, and memory with up to 10,000 S3 partitions
+	$(PYTHON) -m benchmarks throughput --repeats 3
+	$(PYTHON) -m benchmarks memory
+
+bench-quick: install servers ## the same with little data: does it all work
+	$(PYTHON) -m benchmarks quick
 
 check: test ## what CI runs
 

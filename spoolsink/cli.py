@@ -16,6 +16,7 @@ from spoolsink.errors import ConfigError
 from spoolsink.service import EXIT_FAULT, run_service, terminal_status
 
 EXIT_BAD_CONFIGURATION = 2
+MAX_DEMO_SECONDS = 3600
 
 
 def main() -> None:
@@ -29,6 +30,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         if options.command == "run":
             return _run(options, environ)
+        if options.command == "demo":
+            return _demo(options, environ)
         logs.configure(form=options.log_format, level=options.log_level, stream=sys.stderr)
         return _check(options.config, environ, connects=options.connect)
     except ConfigError as error:
@@ -52,7 +55,27 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", parents=[everywhere], help="validate a configuration file")
     check.add_argument("config", type=Path, metavar="CONFIG.yaml")
     check.add_argument("--connect", action="store_true", help="also reach Kafka and S3")
+    demo = commands.add_parser(
+        "demo", parents=[everywhere], help="try it, on an embedded Kafka and S3"
+    )
+    demo.add_argument(
+        "--seconds", type=_demo_seconds, default=20, metavar="N", help="how long (default: 20)"
+    )
     return parser
+
+
+def _demo_seconds(text: str) -> int:
+    # The embedded S3 keeps every object in memory, and makes 60,000 of them in an hour.
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_DEMO_SECONDS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"found {text}; allowed: 1 to {MAX_DEMO_SECONDS}")
+
+
+def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from spoolsink.demo import run_demo  # noqa: PLC0415 (no other command pays for it)
+
+    log_arguments = ("--log-format", options.log_format, "--log-level", options.log_level)
+    return run_demo(options.seconds, environ, out=sys.stdout, log_arguments=log_arguments)
 
 
 def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:

@@ -43,7 +43,9 @@ def parse_duration(value: object) -> float:
 
 
 def parse_size(value: object) -> int:
-    """`64KiB`, `8MiB`, `2GiB`, `1MB` to bytes."""
+    """`64KiB`, `8MiB`, `2GiB`, `1MB` to bytes; 0 needs no unit."""
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        return 0
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refused("a size such as 64KiB, 8MiB, 2GiB or 1MB")

@@ -14,9 +14,10 @@ ROWS = [
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
     {"formats", "rotation", "intent", "encoder", "boundaries"},
     # Reads templates and zones to refuse what they would: hence below the layout.
-    {"config", "config_rules"},
+    {"config", "config_rules", "config_security"},
     {"cut", "cuts", "segment", "ledger", "naming"},
     {"spool", "spool_memory"},
+    {"kafka_causes", "kafka_security", "kafka_tokens"},
     {"batch_tap", "kafka_protocol", "committer", "consumer"},
     {"store_errors", "object_store", "store_probe", "store_sweep"},
     {"body_parts", "uploader"},
@@ -24,11 +25,15 @@ ROWS = [
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine", "connect_check"},
     {"service", "admin", "connect_rest", "status_line"},
-    {"cli", "__main__", "demo", "demo_servers"},
+    {"cli", "__main__", "demo", "demo_records", "demo_servers"},
 ]
 
 DOORS = {
-    "aiokafka": {"consumer", "committer", "batch_tap", "kafka_protocol"},
+    "aiokafka": {
+        *("consumer", "committer", "batch_tap", "kafka_protocol"),
+        *("kafka_causes", "kafka_security", "kafka_tokens"),
+    },
+    "aws_msk_iam_sasl_signer": {"kafka_tokens"},
     "aiobotocore": {"object_store", "store_errors"},
     "botocore": {"object_store", "store_errors"},
     "lmdb": {"ledger"},
@@ -38,9 +43,12 @@ DOORS = {
     "pydantic": {"config", "config_model", "config_types"},
     "pydantic_core": {"config_types"},
     "msgspec": {"converters", "formats"},
-    "confluent_kafka": {"demo", "demo_servers"},
+    "confluent_kafka": {"demo_records", "demo_servers"},
     "moto": {"demo_servers"},
-    "aiohttp": {"admin", "connect_rest", "object_store"},
+    "aiohttp": {"admin", "connect_rest", "converters", "object_store", "kafka_tokens"},
+    "fastavro": {"converters", "formats"},
+    "google": {"converters"},
+    "cbor2": {"converters"},
 }
 
 FILES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py" or p.parent != ROOT)
