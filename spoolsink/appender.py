@@ -71,6 +71,7 @@ class Appender:
         self._progress: CutProgress | None = None
         self._arrived: dict[int, float] = {}
         self._last_wall_ms = 0
+        self._instant_ms = 0
         self._sealed_count = 0
         self._corrupt_reads = 0
 
@@ -152,7 +153,9 @@ class Appender:
         return not self._policies.skips_errors
 
     def _encode(self, batch: Batch) -> Encoded:
-        return self._policies.encoder.encode(batch, self.cuts.instant(self._wall_ms()))
+        # The keys carry this instant: the cut that they begin is opened with the same.
+        self._instant_ms = self.cuts.instant(self._wall_ms())
+        return self._policies.encoder.encode(batch, self._instant_ms)
 
     def _wall_ms(self) -> int:
         # Never backwards within a topic partition, whatever is done to the clock.
@@ -200,10 +203,9 @@ class Appender:
 
     def _begin(self) -> None:
         if self._progress is None:
-            wall_ms = self._wall_ms()
-            self.cuts.begin(wall_ms)
+            self.cuts.begin(self._instant_ms)
             rotation = self._policies.boundaries.rotation
-            self._progress = rotation.opened(self._policies.monotonic(), wall_ms)
+            self._progress = rotation.opened(self._policies.monotonic(), self._wall_ms())
 
     def _took(self, encoded: Encoded, piece: Piece) -> None:
         assert self._progress is not None
@@ -296,6 +298,9 @@ class Appender:
         label = self._label(place, held, is_split=True)
         [segment] = await self._spool.seal({key: label})
         self._splits[place] = held.split + 1
+        if not segment.summary.size_bytes:
+            await self._spool.drop([segment])  # null values alone, as in `seal`
+            return
         self._split_segments.append(segment)
         self._sealed_count += 1
         self.cuts.split_sealed(object_of(segment), records_below)

@@ -105,7 +105,8 @@ class Assignment:
         due = {
             tp for tp in (self.due | again) & consumer.assigned if self._is_settled(tp, consumer)
         }
-        if not due or now < self._retry_at or consumer.membership is None:
+        membership = consumer.membership
+        if not due or now < self._retry_at or membership is None:
             return
         try:
             found = await self._start.beginnings(consumer, due)
@@ -114,9 +115,9 @@ class Assignment:
             self._retry_at = self._monotonic() + _RETRY_SECONDS
             return
         self._health.clear("start")
-        if consumer.membership is None:
-            return  # revoked meanwhile: the next assignment asks again
         for tp, beginning in found.items():
+            if consumer.membership != membership:
+                return  # revoked meanwhile, and perhaps others' since: the next one asks again
             await self._take_over(consumer, tp, beginning)
         if self.appenders and not self.has_begun.is_set():
             self.has_begun.set()
@@ -148,7 +149,8 @@ class Assignment:
         appender = self.appenders.get(tp)
         if appender is not None and appender.cuts.identity != who:
             await self.drop(tp)
-            appender = None
+            self.due.add(tp)  # asked anew: there may have been a rebalance while files went
+            return
         if appender is None:
             appender = self.appenders[tp] = self._make_appender(tp, who)
         await self._begin(appender, *commit)
@@ -173,6 +175,10 @@ class Assignment:
             await self._spool.forget([local_cut(tp, cut) for cut in takeover.finished])
             return
         appender.forget_open()
+        if appender.stopped is not None:
+            # Whoever had it meanwhile went on from elsewhere: what stopped us may be behind.
+            appender.stopped = None
+            self._health.clear(str(tp))
         await self._spool.drop_open(tp)
         await self._forget(tp, [cut for cut in held if cut not in cuts.sealed], splits)
 
@@ -200,10 +206,10 @@ class Assignment:
         tp, position = appender.tp, appender.cuts.open.position
         lost = log_range.start - position
         reason = f"offsets {position} to {log_range.start - 1} are gone from the log"
-        self._metrics.counters["offsets_lost"].labels(*_labels(tp)).inc(lost)
         if self._on_offset_lost == "stop":
             self.hold(tp, f"{reason}: see kafka.on_offset_lost")
             return False
+        self._metrics.counters["offsets_lost"].labels(*_labels(tp)).inc(lost)
         log.error("%s: %s: goes on at the log's start", tp, reason)
         await appender.pass_by(log_range.start)
         return True

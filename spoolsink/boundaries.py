@@ -108,7 +108,7 @@ class Boundaries:
             if place not in seen and len(seen) >= self.max_open:
                 return CutEnd(row, RotationReason.MAX_OPEN)
             seen.add(place)
-        raise RuntimeError("more S3 partitions than rows that open them")
+        return None  # a promise of an owner with a higher limit had more opened
 
     def _split(self, encoded: Encoded, piece: Piece, held: Mapping[str, OpenObject]) -> Piece:
         """The same, ended behind the first record that fills a split."""
@@ -116,9 +116,12 @@ class Boundaries:
         if rule.records is None and rule.max_bytes is None:
             return piece
         first, full = piece.rows + 1, None
+        total_bytes = sum(encoded.sizes[: piece.rows])
         for place, rows in grouped(encoded.places[: piece.rows]):
             found = held.get(place)
             records, size = (found.records, found.encoded_bytes) if found else (0, 0)
+            if not rule.is_full(records + len(rows), size + total_bytes):
+                continue  # not even if all rows were as large as all of them together
             sizes = [encoded.sizes[row] for row in rows]
             if rule.is_full(records + len(rows), size + sum(sizes)):
                 row = rows[rule.taken(records, size, sizes) - 1] + 1
@@ -126,7 +129,9 @@ class Boundaries:
         if full is None:
             return piece
         if first == piece.rows:
-            return piece._replace(full=full)
+            # A full split makes room for the S3 partition before which the cut was to end.
+            makes_room = piece.reason is RotationReason.MAX_OPEN
+            return piece._replace(full=full, reason=None if makes_room else piece.reason)
         return Piece(first, encoded.offsets[first - 1] + 1, full)
 
 

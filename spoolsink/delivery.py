@@ -17,7 +17,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -86,6 +86,8 @@ class Delivery:
         make_compressor: Callable[[], BodyCompressor],
         metrics: Metrics,
         health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.group: Group | None = None
         self.create_only: bool | None = None
@@ -101,6 +103,7 @@ class Delivery:
         self._make_compressor = make_compressor
         self._metrics = metrics
         self._health = health
+        self._monotonic, self._sleep = monotonic, sleep
         self._queue: asyncio.Queue[tuple[Appender, CutObject]] = asyncio.Queue()
         self._idle_at = 0.0
         self._is_quiet = asyncio.Event()
@@ -160,7 +163,7 @@ class Delivery:
             metadata=self._naming.metadata(segment.label, segment.summary),
             content_type=self._content_type,
         )
-        started = time.monotonic()
+        started = self._monotonic()
         reach("upload.before")
         try:
             outcome, key = await self._uploader.upload(
@@ -173,7 +176,7 @@ class Delivery:
         except ObjectConflictError as error:
             await self._conflict(appender, target, str(error))
         else:
-            await self._ended(appender, target, outcome, key, time.monotonic() - started)
+            await self._ended(appender, target, outcome, key, self._monotonic() - started)
 
     async def _ended(
         self, appender: Appender, target: CutObject, outcome: Outcome, key: str, seconds: float
@@ -201,6 +204,8 @@ class Delivery:
 
     def _damaged(self, appender: Appender, target: CutObject, reason: str) -> None:
         target.state = ObjectState.WAITING
+        if self._appenders.get(appender.tp) is not appender:
+            return  # dropped meanwhile, with its files
         self._metrics.counters["segments_dropped"].labels("damaged").inc()
         log.error("%s: dropped, to be read again from Kafka: %s", appender.tp, reason)
         self.damaged[appender.tp] = reason
@@ -208,7 +213,7 @@ class Delivery:
     async def _conflict(self, appender: Appender, target: CutObject, reason: str) -> None:
         if self._health.fail(f"{appender.tp} key", reason, is_operator=True):
             log.error("%s: every key is taken by other content: %s", appender.tp, reason)
-        await asyncio.sleep(_CONFLICT_SECONDS)
+        await self._sleep(_CONFLICT_SECONDS)
         target.state = ObjectState.WAITING
 
     def _body(self, segment: SealedSegment) -> Iterator[bytes]:
@@ -254,7 +259,7 @@ class Delivery:
         return True
 
     def _due(self) -> dict[Appender, Commit]:
-        now = time.monotonic()
+        now = self._monotonic()
         is_idle = now - self._idle_at >= _IDLE_SECONDS
         if is_idle:
             self._idle_at = now
@@ -297,13 +302,13 @@ class Delivery:
         if unknown:
             await self._read_back(group, unknown)
         elif any(codes.values()):
-            await asyncio.sleep(TICK_SECONDS)
+            await self._sleep(TICK_SECONDS)
 
     async def _answered(self, group: Group, appender: Appender, commit: Commit, code: int) -> None:
         if code == 0:
             reach_commit(commit, moved=commit.offset > appender.cuts.committed)
             await self._finish(appender, appender.cuts.commit_done())
-            self._health.clear("kafka commit")
+            self._health.clear(f"{appender.tp} commit")
         elif code in _REFUSED:
             log.warning("%s: commit of %d refused: not ours now", appender.tp, commit.offset)
             appender.cuts.commit_refused()
@@ -311,7 +316,9 @@ class Delivery:
             appender.cuts.commit_failed()
             if code in _NOT_COORDINATOR:
                 group.forget_coordinator()
-            elif self._health.fail("kafka commit", _meaning(code, commit), is_operator=True):
+            elif self._health.fail(
+                f"{appender.tp} commit", _meaning(code, commit), is_operator=True
+            ):
                 log.error("%s: commit failed: %s", appender.tp, _meaning(code, commit))
 
     def _count(self, codes: Mapping[TopicPartition, int]) -> None:
@@ -334,7 +341,7 @@ class Delivery:
             if not waiting:
                 return
             if attempt:
-                await asyncio.sleep(TICK_SECONDS)
+                await self._sleep(TICK_SECONDS)
             try:
                 found = await group.committed([appender.tp for appender in waiting])
             except ConsumerError as error:

@@ -224,7 +224,12 @@ class Engine:
             self.consumer = self.delivery.group = consumer
             # In a task of its own: it blocks, whatever we wish, while the group is being joined.
             polling = asyncio.create_task(self.pipeline.run(consumer, stopping), name="pipeline")
-            await self._watched(polling, consumer, stopping)
+            try:
+                await self._watched(polling, consumer, stopping)
+            finally:
+                # Also when a fault elsewhere cancels us: it must not outlive its consumer.
+                polling.cancel()
+                await asyncio.wait({polling})
             await self.pipeline.drain(consumer, self.config.shutdown_grace)
         finally:
             self.consumer = self.delivery.group = None

@@ -12,11 +12,13 @@ it touches sealed cuts only.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from spoolsink.appender import Appender
 from spoolsink.assignment import Assignment
 from spoolsink.consumer import GroupConsumer, Polled
+from spoolsink.cut import ObjectState
 from spoolsink.delivery import Delivery
 from spoolsink.errors import ConsumerError, SpoolError
 from spoolsink.health import Health
@@ -51,6 +53,7 @@ class Pipeline:
         max_open: int,
         metrics: Metrics,
         health: Health,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.is_paused = False
         self.has_paused = False
@@ -61,8 +64,10 @@ class Pipeline:
         self._delivery = delivery
         self._metrics = metrics
         self._health = health
+        self._monotonic = monotonic
         self._waiting: set[TopicPartition] = set()
         self._is_full = False
+        self._refused_bytes: int | None = None
         self._is_draining = False
         self._failed_at = -_FAILED_SECONDS
         self._flushes: list[tuple[asyncio.Event, dict[TopicPartition, int]]] = []
@@ -92,7 +97,7 @@ class Pipeline:
 
     async def _is_drained(self) -> bool:
         owned = self._appenders.values()
-        for appender in list(owned):
+        for appender in self._sound():
             if appender.cuts.open.splits and appender.may_seal:
                 await self._seal(appender, RotationReason.DRAIN)
         return not any(
@@ -126,7 +131,7 @@ class Pipeline:
             try:
                 for batch in batches:
                     if not await appender.append(batch):
-                        self._is_full = True
+                        self._is_full, self._refused_bytes = True, self._spool.used_bytes
                     elif not appender.must_reread:
                         continue
                     appender.must_reread = False
@@ -140,11 +145,11 @@ class Pipeline:
                 self._delivery.wake.set()
 
     async def _tick(self) -> None:
-        now = time.monotonic()
+        now = self._monotonic()
         if now - self._ticked_at < _TICK_SECONDS:
             return
         self._ticked_at = now
-        for appender in list(self._appenders.values()):
+        for appender in self._sound():
             before = appender.sealed_count
             try:
                 await appender.tick()
@@ -161,10 +166,14 @@ class Pipeline:
 
     async def _end_widest(self) -> None:
         """More open segments than the process may have: the cut with the most is ended."""
-        able = [a for a in self._appenders.values() if a.may_seal]
+        able = [a for a in self._sound() if a.may_seal]
         if able:
             widest = max(able, key=lambda a: a.open_segments)
             await self._seal(widest, RotationReason.MAX_OPEN)
+
+    def _sound(self) -> list[Appender]:
+        """Those that lost nothing: what is damaged is dropped once no commit is under way."""
+        return [a for tp, a in self._appenders.items() if tp not in self._delivery.damaged]
 
     async def _seal(self, appender: Appender, reason: RotationReason) -> None:
         try:
@@ -206,7 +215,7 @@ class Pipeline:
             log.error("%s: %s", appender.tp, error)
         self._delivery.damaged[appender.tp] = str(error)
         self._is_full = True
-        self._failed_at = time.monotonic()
+        self._failed_at = self._monotonic()
 
     # -- room ------------------------------------------------------------------------------------
 
@@ -214,7 +223,7 @@ class Pipeline:
         """Stop polling at `pause_at`, go on at `resume_at`, and make room in between."""
         self._is_full = self._is_full or self._spool.must_pause
         if self._may_go_on():
-            self._is_full = False
+            self._is_full, self._refused_bytes = False, None
             if self._health.clear("spool"):
                 log.info("the spool has room again")
             self._assignment.due |= self._waiting
@@ -232,27 +241,54 @@ class Pipeline:
         consumer.resume(readable)
         consumer.pause(self._appenders.keys() - readable)
         self.has_paused = self.is_paused
-        if self._is_full and not any(a.cuts.sealed for a in self._appenders.values()):
+        if self._is_full and not any(map(_has_work, self._appenders.values())):
             await self._make_room()
 
     def _may_go_on(self) -> bool:
-        is_tried = time.monotonic() >= self._failed_at + _FAILED_SECONDS
-        return self._is_full and is_tried and self._spool.may_resume and not self._delivery.damaged
+        is_tried = self._monotonic() >= self._failed_at + _FAILED_SECONDS
+        # Where a batch found no room below the mark, as much as before would not do.
+        refused = self._refused_bytes
+        is_less = refused is None or self._spool.used_bytes < refused
+        may_resume = self._spool.may_resume and is_less
+        return self._is_full and is_tried and may_resume and not self._delivery.damaged
 
     async def _make_room(self) -> None:
         """Nothing sealed is left to upload: end the largest open cut, or let repeats wait."""
-        filled = [a for a in self._appenders.values() if a.is_open and a.cuts.is_gate_open]
+        if await self._drop_splits():
+            return
+        filled = [a for a in self._sound() if a.is_open and a.cuts.is_gate_open]
         filled.sort(key=lambda a: self._spool.open_bytes(a.tp), reverse=True)
         for appender in filled:
             if appender.may_seal:
                 await self._seal(appender, RotationReason.SPOOL_FULL)
                 return
         if len(filled) > 1:
-            log.info("%s: its repeat waits for room", filled[-1].tp)
-            await self._assignment.drop(filled[-1].tp)
-            self._waiting.add(filled[-1].tp)
+            await self._let_wait(filled[-1])
         elif filled:
             self._say_too_small(filled[0])
+        elif self._refused_bytes is not None:
+            self._say_no_room()
+
+    async def _drop_splits(self) -> bool:
+        """A split that S3 has needs no room here; False when there is none."""
+        cuts = [appender.cuts.open for appender in self._appenders.values()]
+        before = self._spool.used_bytes
+        await self._spool.drop([o.segment for cut in cuts for o in cut.splits])  # type: ignore[misc]
+        return self._spool.used_bytes < before
+
+    async def _let_wait(self, appender: Appender) -> None:
+        if appender.cuts.is_commit_in_flight:
+            return  # it must not arrive behind what is read at the next takeover
+        log.info("%s: its repeat waits for room", appender.tp)
+        await self._assignment.drop(appender.tp)
+        self._waiting.add(appender.tp)
+
+    def _say_no_room(self) -> None:
+        """Nothing is held, and yet a batch has no room: looked at again after a while."""
+        self._failed_at, self._refused_bytes = self._monotonic(), None
+        reason = f"a batch has no room in {self._spool.max_bytes} bytes: raise spool.max_bytes"
+        if self._health.fail("spool", reason, is_operator=True):
+            log.error("%s", reason)
 
     def _say_too_small(self, appender: Appender) -> None:
         cut = appender.cuts.open
@@ -262,3 +298,11 @@ class Pipeline:
         )
         if self._health.fail("spool", reason, is_operator=True):
             log.error("%s: %s", appender.tp, reason)
+
+
+def _has_work(appender: Appender) -> bool:
+    """Whether an upload of its own will make room."""
+    splits = appender.cuts.open.splits
+    return bool(appender.cuts.sealed) or any(
+        split.state is not ObjectState.CONFIRMED for split in splits
+    )

@@ -1,0 +1,363 @@
+"""The loop from Kafka into the spool: room, repeats that wait, flush, drain, failed writes."""
+
+import asyncio
+
+import pytest
+
+from spoolsink.cut import Commit
+from spoolsink.errors import ConsumerError
+from spoolsink.intent import decode
+from spoolsink.records import TopicPartition
+from spoolsink.rotation import RotationReason
+from spoolsink.spool.files import CHUNK_BYTES
+from tests.unit.builders import TP, FailingSpool, docs, memory_spool
+from tests.unit.fake_kafka import BATCH_RECORDS, FakeBroker
+from tests.unit.process import Process
+
+OTHER = TopicPartition("orders", 1)
+ROW_BYTES = len(docs("a")[0]) + 1
+BATCH_BYTES = CHUNK_BYTES + BATCH_RECORDS * ROW_BYTES
+"""What the spool in memory takes for a batch of one S3 partition."""
+
+
+def broker_of(places: str, *more: TopicPartition) -> FakeBroker:
+    broker = FakeBroker()
+    for tp in (TP, *more):
+        broker.write(tp, docs(places))
+    return broker
+
+
+async def joined(process: Process, *tps: TopicPartition) -> Process:
+    await process.join(*(tps or (TP,)))
+    await process.turn()
+    return process
+
+
+async def promised(
+    broker: FakeBroker, *tps: TopicPartition, reason: str = "seal", **sections: object
+) -> None:
+    """A process that read all, promised it and died with nothing in S3."""
+    process = await joined(Process(broker, owner="before", **sections), *tps)  # type: ignore[arg-type]
+    await process.turn(2)
+    for appender in process.appenders.values():
+        if reason == "seal":
+            await appender.seal(RotationReason.MAX_AGE)
+    await process.commit()
+
+
+def is_clean(broker: FakeBroker, tp: TopicPartition = TP) -> bool:
+    """No intent and no floor is left."""
+    found = decode(broker.offsets[tp].metadata)
+    return found is not None and not found.cuts and found.floor is None
+
+
+# -- room -----------------------------------------------------------------------------------------
+
+
+async def test_at_the_mark_nothing_is_read_and_the_largest_cut_is_ended_for_room() -> None:
+    spool = memory_spool(10 * BATCH_BYTES)
+    process = await joined(Process(broker_of("a" * 36), spool=spool))
+    await process.turn()
+    assert spool.must_pause
+    await process.turn()
+    assert process.group.resumed == set()
+    assert process.counted("cuts", "spool_full") == 1
+    assert process.metrics.gauges["paused"].labels("spool")._value.get() == 1
+
+
+async def test_reading_goes_on_once_there_is_room_again() -> None:
+    spool = memory_spool(10 * BATCH_BYTES)
+    process = await joined(Process(broker_of("a" * 36), spool=spool))
+    await process.round(3)
+    assert process.committed(TP) == 36
+    await process.turn()
+    assert process.group.resumed == {TP}
+    assert process.metrics.gauges["paused"].labels("spool")._value.get() == 0
+
+
+async def test_a_batch_without_room_is_read_again_when_there_is() -> None:
+    spool = memory_spool(10 * BATCH_BYTES)
+    process = await joined(Process(broker_of("a" * 60), spool=spool))
+    for _ in range(12):
+        await process.round()
+    process.pipeline.flush()
+    await process.round(4)
+    assert process.committed(TP) == 60
+    assert sum(b.count(b"\n") for b, _ in process.store.objects.values()) == 60
+
+
+async def test_a_batch_that_never_fits_below_the_mark_ends_what_is_open() -> None:
+    """The rest of the spool is below `resume_at`: waiting alone would never make room."""
+    rows_bytes = BATCH_RECORDS * (ROW_BYTES + 100)
+    spool = memory_spool(CHUNK_BYTES + 2 * rows_bytes - 1)
+    process = Process(FakeBroker(), spool=spool)
+    process.broker.write(TP, docs("a" * 8, size=100))
+    await joined(process)
+    await process.turn()
+    assert spool.may_resume
+    await process.round(6)
+    assert process.counted("cuts", "spool_full") >= 1
+    process.pipeline.flush()
+    await process.round(3)
+    assert process.committed(TP) == 8
+
+
+async def test_a_batch_larger_than_the_spool_holds_and_says_so() -> None:
+    process = await joined(Process(broker_of("aaaa"), spool=memory_spool(BATCH_BYTES - 1)))
+    await process.turn(4)
+    assert "raise spool.max_bytes" in process.held("spool")
+    assert process.group.resumed == set()
+
+
+async def test_repeats_that_do_not_fit_beside_each_other_wait_and_go_on_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    broker = broker_of("a" * 24, OTHER)
+    await promised(broker, TP, OTHER)
+    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
+    process.group.batch_count = 2
+    await joined(process, TP, OTHER)
+    await process.turn(2)
+    assert len(process.appenders) == 1
+    assert "its repeat waits for room" in caplog.text
+
+    await process.round(12)
+    assert (process.committed(TP), process.committed(OTHER)) == (24, 24)
+    assert len(process.store.objects) == 2
+    assert process.counted("repeats", "other_records") == 0
+
+
+async def test_a_repeat_with_a_commit_under_way_is_not_dropped_for_room() -> None:
+    broker = broker_of("a" * 24, OTHER)
+    await promised(broker, TP, OTHER)
+    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
+    process.group.batch_count = 2
+    await joined(process, TP, OTHER)
+    before = list(process.appenders.values())
+    for appender in before:
+        appender.cuts.next_commit()
+    await process.turn(4)
+    assert process.spool.must_pause
+    assert list(process.appenders.values()) == before
+
+
+async def test_a_single_repeat_that_is_too_large_holds_with_its_size() -> None:
+    broker = broker_of("a" * 48)
+    await promised(broker)
+    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
+    await joined(process)
+    await process.turn(4)
+    assert "the cut from 0 must be repeated to 48" in process.held("spool")
+    assert f"{8 * BATCH_BYTES} bytes" in process.held("spool")
+    assert process.health.is_failed
+
+
+async def test_a_repeat_does_not_hold_splits_that_are_in_s3_already() -> None:
+    broker = broker_of("a" * 48)
+    split = {"rotate": {"object_records": 4}}
+    first = Process(broker, owner="before", **split)  # type: ignore[arg-type]
+    await joined(first)
+    await first.turn(2)
+    await first.appenders[TP].seal(RotationReason.MAX_AGE)
+    await first.commit()
+    await first.upload()
+    # The spool of the next one holds 8 of the 12 splits.
+    spool = memory_spool(8 * BATCH_BYTES)
+    process = Process(broker, first.store, spool=spool, owner="next", **split)  # type: ignore[arg-type]
+    await joined(process)
+    await process.round(12)
+    assert process.committed(TP) == 48
+    assert process.counted("uploads", "existed") == 12
+
+
+async def test_more_open_segments_than_the_process_may_have_end_the_widest_cut() -> None:
+    broker = FakeBroker()
+    broker.write(TP, docs("abc"))
+    broker.write(OTHER, docs("ab"))
+    process = await joined(Process(broker, max_open=4), TP, OTHER)
+    await process.turn(2)
+    assert process.counted("cuts", "max_open") == 1
+    assert {tp: len(a.cuts.sealed) for tp, a in process.appenders.items()} == {TP: 1, OTHER: 0}
+
+
+# -- pause, poll ----------------------------------------------------------------------------------
+
+
+async def test_paused_by_an_operator_nothing_is_read_and_what_is_read_goes_up() -> None:
+    process = await joined(Process(broker_of("ab"), rotate={"max_age": "10s"}))
+    await process.turn()
+    process.pipeline.is_paused = True
+    process.broker.write(TP, docs("c"))
+    await process.turn()
+    assert process.pipeline.has_paused
+    assert process.group.resumed == set()
+    process.clock.advance(10)
+    await process.round(2)
+    assert process.committed(TP) == 2
+
+
+async def test_a_broker_that_is_away_is_told_and_only_a_dead_consumer_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("spoolsink.pipeline._RETRY_SECONDS", 0)
+    process = await joined(Process(broker_of("a")))
+
+    async def away(timeout_seconds: float, max_batches: int) -> None:
+        raise ConsumerError("no broker")
+
+    monkeypatch.setattr(process.group, "poll", away)
+    await process.turn()
+    assert process.held("kafka") == "no broker"
+    process.group.is_alive = False
+    with pytest.raises(ConsumerError):
+        await process.turn()
+
+
+async def test_records_of_a_topic_partition_that_is_due_are_left_alone() -> None:
+    process = await joined(Process(broker_of("aa")))
+    polled = await process.group.poll(0, 16)
+    process.assignment.due.add(TP)
+    before = process.appenders[TP].cuts.open.position
+    await process.pipeline._append(process.group, polled)
+    assert process.appenders[TP].cuts.open.position == before
+
+
+# -- failed writes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["append", "seal"])
+async def test_what_a_failed_write_lost_is_read_again(call: str) -> None:
+    spool = FailingSpool()
+    spool.failures[call] = 1
+    process = await joined(Process(broker_of("aabb"), spool=spool, rotate={"records": 2}))
+    await process.turn()
+    assert "no space left" in process.held("spool")
+    assert process.group.resumed == set()
+
+    process.clock.advance(5)
+    await process.round(3)
+    assert process.committed(TP) == 4
+    assert len(process.store.objects) == 2
+    assert process.health.is_ready
+    assert process.counted("segments_dropped", "write_failed") >= 1
+
+
+async def test_a_failed_seal_is_not_tried_again_while_a_commit_is_under_way() -> None:
+    """Found by reading: its segments are gone, and a second seal would miss them."""
+    spool = FailingSpool()
+    process = await joined(Process(broker_of("ab"), spool=spool, rotate={"max_age": "1s"}))
+    await process.turn()
+    assert process.appenders[TP].cuts.next_commit() is not None
+    spool.failures["seal"] = 1
+    process.clock.advance(1)
+    await process.turn(3)
+    assert TP in process.delivery.damaged
+    process.appenders[TP].cuts.commit_failed()
+    process.clock.advance(5)
+    await process.round(3)
+    process.clock.advance(1)
+    await process.round(2)
+    assert process.committed(TP) == 2
+
+
+# -- flush ----------------------------------------------------------------------------------------
+
+
+async def test_a_flush_is_done_at_once_when_nothing_is_open() -> None:
+    process = await joined(Process(broker_of("")))
+    assert process.pipeline.flush().is_set()
+
+
+async def test_a_flush_is_done_when_what_was_open_is_committed() -> None:
+    process = await joined(Process(broker_of("ab")))
+    await process.turn()
+    done = process.pipeline.flush()
+    await process.turn()
+    assert not done.is_set()
+    await process.round(2)
+    assert done.is_set()
+    assert process.committed(TP) == 2
+
+
+async def test_a_flush_waits_for_what_is_sealed_already() -> None:
+    process = await joined(Process(broker_of("aa"), rotate={"records": 2}))
+    await process.turn()
+    done = process.pipeline.flush()
+    assert not done.is_set()
+    await process.round(2)
+    assert done.is_set()
+
+
+async def test_a_flush_does_not_wait_for_what_went_to_others() -> None:
+    process = await joined(Process(broker_of("ab")))
+    await process.turn()
+    done = process.pipeline.flush()
+    await process.join()
+    await process.turn()
+    assert done.is_set()
+
+
+# -- drain ----------------------------------------------------------------------------------------
+
+
+async def drained(process: Process) -> None:
+    """Delivery goes on beside it, as it does in the engine."""
+    running = [
+        asyncio.create_task(process.delivery.run()),
+        asyncio.create_task(process.delivery.upload_worker()),
+        asyncio.create_task(_clock(process)),
+    ]
+    await process.pipeline.drain(process.group, 5)
+    for task in running:
+        task.cancel()
+
+
+async def _clock(process: Process) -> None:
+    while True:
+        process.clock.advance(0.1)
+        process.delivery.wake.set()
+        await asyncio.sleep(0)
+
+
+async def test_a_drain_finishes_what_is_sealed_and_leaves_what_is_only_open() -> None:
+    process = await joined(Process(broker_of("aab"), rotate={"records": 2}))
+    await process.turn()
+    process.broker.write(TP, docs("b"))
+    await drained(process)
+    assert process.committed(TP) == 2
+    assert is_clean(process.broker)
+    assert len(process.store.objects) == 1
+
+
+async def test_a_drain_seals_and_finishes_what_has_a_floor() -> None:
+    process = await joined(Process(broker_of("aab"), rotate={"object_records": 2}))
+    await process.turn()
+    await process.commit()
+    assert not is_clean(process.broker)
+    await drained(process)
+    assert process.committed(TP) == 3
+    assert is_clean(process.broker)
+    assert process.counted("cuts", "drain") == 1
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_a_drain_reads_what_was_promised_by_an_earlier_owner(*, is_paused: bool) -> None:
+    broker = broker_of("aab")
+    await promised(broker)
+    broker.write(TP, docs("c"))
+    process = Process(broker, owner="next")
+    process.pipeline.is_paused = is_paused
+    await joined(process)
+    await drained(process)
+    assert process.committed(TP) == 3
+    assert is_clean(broker)
+    assert len(process.store.objects) == 2
+
+
+async def test_a_drain_ends_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    process = await joined(Process(broker_of("aa"), rotate={"records": 2}))
+    await process.turn()
+    await process.pipeline.drain(process.group, 0.01)
+    assert "1 sealed cuts are left to a repeat" in caplog.text
+    assert process.broker.offsets.get(TP, Commit(0, "")).offset == 0
