@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from spoolsink.boundaries import Boundaries, OpenObject, Piece, Promise, grouped
 from spoolsink.cut import Cut, CutObject
 from spoolsink.cuts import PartitionCuts
-from spoolsink.encoder import Encoded, Encoder
-from spoolsink.errors import RecordError, SpoolError
+from spoolsink.encoder import TAG_MARK, Encoded, Encoder
+from spoolsink.errors import RecordError, SchemaNeeded, SpoolError
 from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
@@ -38,6 +38,7 @@ class Policies:
     """What every topic partition of the process shares: objects that are called, never changed."""
 
     encoder: Encoder
+    schema_text: Callable[[str], str]
     naming: Naming
     boundaries: Boundaries
     skips_errors: bool
@@ -110,14 +111,16 @@ class Appender:
         """Take a batch; False when the spool has no room for all of it.
 
         The position then stands where the rest begins, and the caller reads it again later.
-        Raises SpoolError when rows could not be written: what is open must be read again.
+        Raises SpoolError when rows could not be written: what is open must be read again; and
+        RegistryAwayError with the position before what could not be converted.
         """
         if self.stopped is not None or batch.start != self.cuts.open.position:
             return True
         if batch.refusal is not None:
             await self._refused(batch)
             return True
-        encoded = whole = self._encode(batch)
+        self._corrupt_reads = 0
+        encoded = whole = await self._encode(batch)
         stop = encoded.rejected[0] if encoded.rejected and self._stops else None
         end = encoded.next_offset if stop is None else stop.offset
         while True:
@@ -134,7 +137,7 @@ class Appender:
             if piece.next_offset >= end:
                 break
             if piece.reason and self._policies.encoder.layout.uses_wallclock:
-                encoded = self._encode(batch.since(self.cuts.open.position))
+                encoded = await self._encode(batch.since(self.cuts.open.position))
         self._count_skipped(batch, whole)
         if stop is not None:
             await self._stop(stop.error)
@@ -152,10 +155,15 @@ class Appender:
     def _stops(self) -> bool:
         return not self._policies.skips_errors
 
-    def _encode(self, batch: Batch) -> Encoded:
+    async def _encode(self, batch: Batch) -> Encoded:
+        """Raises RegistryAwayError where a schema is needed and cannot be had now."""
         # The keys carry this instant: the cut that they begin is opened with the same.
         self._instant_ms = self.cuts.instant(self._wall_ms())
-        return self._policies.encoder.encode(batch, self._instant_ms)
+        while True:
+            try:
+                return self._policies.encoder.encode(batch, self._instant_ms)
+            except SchemaNeeded as needed:
+                await needed.fetch()
 
     def _wall_ms(self) -> int:
         # Never backwards within a topic partition, whatever is done to the clock.
@@ -194,9 +202,14 @@ class Appender:
             encoded_rows = [encoded.rows[row] for row in rows]
         held = self._open.get(place)
         if held is None:
-            held = self._open[place] = OpenObject(self._splits.get(place, 0), offsets[0])
+            held = self._open[place] = OpenObject(
+                self._splits.get(place, 0),
+                offsets[0],
+                schema=self._policies.schema_text(place.partition(TAG_MARK)[2]),
+            )
         joined = b"".join(encoded_rows)
-        await self._spool.append(SegmentKey(self.tp, place, held.split), offsets, joined)
+        key = SegmentKey(self.tp, place, held.split)
+        await self._spool.append(key, offsets, joined, len(held.schema))
         held.last = offsets[-1]
         held.records += len(offsets)
         held.encoded_bytes += len(joined)
@@ -316,6 +329,7 @@ class Appender:
             cut_end=None if is_split else cut.position,
             cut_records=None if is_split else cut.records,
             instant_ms=cut.instant_ms or 0,
+            schema=held.schema,
         )
 
     # -- bad records ---------------------------------------------------------------------------

@@ -16,12 +16,13 @@ from spoolsink.rotation import CutEnd, CutProgress, Rotation, RotationReason, Sp
 class OpenObject:
     """What is known of an open segment: enough to name its object and to see that it is full.
 
-    `split` counts the objects of its S3 partition in the cut.
+    `split` counts the objects of its S3 partition in the cut; `schema` is that of its rows.
     """
 
     split: int
     first: int
     last: int = -1
+    schema: str = ""
     records: int = 0
     encoded_bytes: int = 0
 

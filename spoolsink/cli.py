@@ -1,19 +1,25 @@
-"""The command line. Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments."""
+"""The command line.
+
+Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments, 3 `spool verify` found something.
+"""
 
 import argparse
 import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spoolsink import __version__, logs
 from spoolsink.config import fingerprint, load
 from spoolsink.config_model import Config
 from spoolsink.connect_check import findings
+from spoolsink.connect_import import run_import
+from spoolsink.ddl import ENGINES, run_ddl
 from spoolsink.errors import ConfigError
 from spoolsink.service import EXIT_FAULT, run_service, terminal_status
+from spoolsink.spool_tools import run_spool
 
 EXIT_BAD_CONFIGURATION = 2
 MAX_DEMO_SECONDS = 3600
@@ -33,6 +39,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         if options.command == "demo":
             return _demo(options, environ)
         logs.configure(form=options.log_format, level=options.log_level, stream=sys.stderr)
+        if options.command in _TOOLS:
+            return _TOOLS[options.command](options, environ)
         return _check(options.config, environ, connects=options.connect)
     except ConfigError as error:
         for problem in error.problems:
@@ -61,7 +69,49 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--seconds", type=_demo_seconds, default=20, metavar="N", help="how long (default: 20)"
     )
+    _add_tools(commands, everywhere)
     return parser
+
+
+def _add_tools(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    everywhere: argparse.ArgumentParser,
+) -> None:
+    connect = commands.add_parser(
+        "import-connect", parents=[everywhere], help="the YAML for a Kafka Connect S3 sink"
+    )
+    connect.add_argument("connector", type=Path, metavar="CONNECTOR.json")
+    spool = commands.add_parser("spool", parents=[everywhere], help="what is on disk")
+    spool.add_argument("action", choices=("ls", "verify"), help="list, or check every checksum")
+    spool.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    spool.add_argument("--json", action="store_true", help="one JSON document")
+    ddl = commands.add_parser("ddl", parents=[everywhere], help="tables over the objects, as SQL")
+    ddl.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    ddl.add_argument("--engine", choices=tuple(ENGINES), default="athena")
+
+
+def _import_connect(options: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 (one shape for all tools)
+    return run_import(options.connector, out=sys.stdout, err=sys.stderr)
+
+
+def _spool(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    config = load(options.config, environ)
+    return run_spool(options.action, config, as_json=options.json, out=sys.stdout, err=sys.stderr)
+
+
+def _ddl(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    config = load(options.config, environ)
+    try:
+        return run_ddl(config, options.engine, out=sys.stdout)
+    except ConfigError as error:
+        raise ConfigError([f"{options.config}: {text}" for text in error.problems]) from error
+
+
+_TOOLS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
+    "import-connect": _import_connect,
+    "spool": _spool,
+    "ddl": _ddl,
+}
 
 
 def _demo_seconds(text: str) -> int:

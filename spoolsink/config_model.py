@@ -5,7 +5,7 @@ Attribute names are the file's keys. Durations are seconds, sizes are bytes.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from spoolsink.config_types import (
     Count,
@@ -17,6 +17,7 @@ from spoolsink.config_types import (
     SizeOrZero,
     Text,
     Words,
+    as_tuple,
     count_between,
 )
 
@@ -130,7 +131,7 @@ class FormatSection(Section):
     separator: str = "\n"
     extension: Text | None = None
     header: bool = False
-    columns: tuple[ColumnSection, ...] | None = None
+    columns: Annotated[tuple[ColumnSection, ...], BeforeValidator(as_tuple)] | None = None
 
 
 class Rotate(Section):

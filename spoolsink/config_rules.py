@@ -4,20 +4,18 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from spoolsink.config_model import MIB, Config
+from spoolsink.config_format import format_rules
+from spoolsink.config_model import MIB, AssumeRole, Config, LayoutSection
+from spoolsink.config_security import security_rules
 from spoolsink.config_source import KeyPath
 from spoolsink.layout_template import check_path, check_template, parse_path
 from spoolsink.layout_time import zone_of
 
 Problem = tuple[KeyPath, str]
 
-_COMPRESSIONS = {
-    **dict.fromkeys(("jsonl", "text", "bytes", "csv"), ("none", "gzip", "zstd")),
-    "avro": ("none", "deflate", "snappy", "zstd"),
-    "parquet": ("none", "snappy", "gzip", "zstd"),
-}
 _BUILT_CONVERTERS = ("bytes", "string", "json")
 _CONVERTERS = (*_BUILT_CONVERTERS, "avro", "protobuf", "cbor", "msgpack")
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _DAY_SECONDS = 86_400
 _MAX_PART_BYTES = 5 * 1024 * MIB
@@ -26,7 +24,7 @@ _NOT_BUILT = "is not built yet"
 
 def contradictions(config: Config) -> Iterator[Problem]:
     """Every pair of keys that cannot stand together, and every text that cannot be read."""
-    for rule in (_kafka, _records, _layout, _format, _rotate, _spool, _s3, _admin):
+    for rule in (_kafka, _records, _layout, format_rules, _rotate, _spool, _s3, _admin):
         yield from rule(config)
 
 
@@ -42,19 +40,15 @@ def not_built(config: Config) -> Iterator[Problem]:
         yield ("records", "on_error"), f"dead_letter {_NOT_BUILT}"
     if config.records.schema_registry.url is not None:
         yield ("records", "schema_registry", "url"), f"a schema registry {_NOT_BUILT}"
-    if config.format.type in {"csv", "avro", "parquet"}:
-        yield ("format", "type"), f"the format '{config.format.type}' {_NOT_BUILT}"
-    if config.kafka.security.protocol != "PLAINTEXT":
-        where = ("kafka", "security", "protocol")
-        yield where, f"{config.kafka.security.protocol} {_NOT_BUILT}"
-    if config.s3.assume_role.role_arn is not None:
-        yield ("s3", "assume_role", "role_arn"), f"assuming a role {_NOT_BUILT}"
 
 
 def _kafka(config: Config) -> Iterator[Problem]:
     kafka = config.kafka
     if (kafka.topics is None) == (kafka.topics_pattern is None):
         yield ("kafka",), "one of topics and topics_pattern is required, and only one"
+    for server in kafka.bootstrap_servers:
+        if not _SERVER.fullmatch(server):
+            yield ("kafka", "bootstrap_servers"), f"found '{server}'; allowed: host:port"
     if kafka.topics_pattern is not None:
         try:
             re.compile(kafka.topics_pattern)
@@ -64,6 +58,7 @@ def _kafka(config: Config) -> Iterator[Problem]:
         yield ("kafka", "session_timeout"), "allowed: 1s or more"
     if kafka.fetch_partition_max_bytes > kafka.fetch_max_bytes:
         yield ("kafka", "fetch_partition_max_bytes"), "larger than kafka.fetch_max_bytes"
+    yield from security_rules(kafka.security)
 
 
 def _records(config: Config) -> Iterator[Problem]:
@@ -98,10 +93,21 @@ def _layout(config: Config) -> Iterator[Problem]:
         bucket % _DAY_SECONDS if bucket > _DAY_SECONDS else _DAY_SECONDS % bucket
     ):
         yield ("layout", "time_bucket"), "allowed: a divisor of a day, or whole days"
-    if layout.partitioner is not None:
-        yield ("layout", "partitioner"), f"a partitioner class {_NOT_BUILT}"
+    yield from _partitioner(layout)
     if layout.file_name == "connect" and config.s3.conditional_writes == "off":
         yield ("layout", "file_name"), "connect needs s3.conditional_writes"
+
+
+def _partitioner(layout: LayoutSection) -> Iterator[Problem]:
+    name = layout.partitioner
+    if name is None:
+        if layout.options:
+            yield ("layout", "options"), "only used with layout.partitioner"
+        return
+    if not _CLASS.fullmatch(name):
+        yield ("layout", "partitioner"), f"found '{name}'; allowed: package.module:Class"
+    if layout.partition != LayoutSection.model_fields["partition"].default:
+        yield ("layout", "partition"), "cannot be used with layout.partitioner"
 
 
 def _is_grid_of_days(seconds: float) -> bool:
@@ -122,17 +128,6 @@ def _layout_time(time: str) -> Iterator[Problem]:
         parse_path(time.removeprefix("value."))
     except ValueError as error:
         yield ("layout", "time"), str(error)
-
-
-def _format(config: Config) -> Iterator[Problem]:
-    kind, compression = config.format.type, config.format.compression
-    if compression not in _COMPRESSIONS[kind]:
-        allowed = " | ".join(_COMPRESSIONS[kind])
-        yield ("format", "compression"), f"found '{compression}'; allowed with {kind}: {allowed}"
-    if compression == "gzip" and (config.format.compression_level or 0) > 9:  # noqa: PLR2004
-        yield ("format", "compression_level"), "allowed with gzip: 0 to 9"
-    if compression == "none" and config.format.compression_level is not None:
-        yield ("format", "compression_level"), "without a compression"
 
 
 def _rotate(config: Config) -> Iterator[Problem]:
@@ -160,6 +155,16 @@ def _s3(config: Config) -> Iterator[Problem]:
         yield ("s3", "profile"), "cannot be used with access_key_id"
     if s3.sse_kms_key_id is not None and s3.sse != "aws:kms":
         yield ("s3", "sse_kms_key_id"), "only used with sse: aws:kms"
+    yield from _assume_role(s3.assume_role)
+
+
+def _assume_role(role: AssumeRole) -> Iterator[Problem]:
+    where = ("s3", "assume_role")
+    if role.external_id is not None and role.role_arn is None:
+        yield (*where, "external_id"), "only used with role_arn"
+    # STS's own limits.
+    if not 900 <= role.duration <= 43_200:  # noqa: PLR2004
+        yield (*where, "duration"), "allowed: 15m to 12h"
 
 
 def _admin(config: Config) -> Iterator[Problem]:

@@ -71,6 +71,11 @@ def parse_words(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def as_tuple(value: object) -> object:
+    """A list of the file; strict models take no lists for what must not change."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def count_between(low: int, high: int) -> BeforeValidator:
     """A whole number within bounds."""
 

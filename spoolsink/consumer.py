@@ -30,7 +30,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from spoolsink import batch_tap, kafka_protocol
+from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security
 from spoolsink.config_model import Kafka
 from spoolsink.cut import Commit
 from spoolsink.errors import BrokerRefusedError, ConsumerError
@@ -88,6 +88,7 @@ class GroupConsumer:
         self._lease_until = 0.0
         self._heard_at = boottime()
         self._on_revoked, self._on_assigned = on_revoked, on_assigned
+        self._causes = kafka_causes.Causes()
         batch_tap.install()
         self._consumer: Any = AIOKafkaConsumer(
             **_client_settings(settings, group_id, client_id),
@@ -99,13 +100,16 @@ class GroupConsumer:
     async def start(self, *, joins: bool = True) -> None:
         """Connect and begin to join the group; raises ConsumerError where no broker answers.
 
+        BrokerRefusedError where one refuses us; both say why.
         Without `joins` only questions can be asked.
         """
         settings = self._settings
         try:
-            await self._consumer.start()
-        except KafkaError as error:
-            raise _translated(error, f"{', '.join(settings.bootstrap_servers)}") from error
+            with self._causes.of_start() as causes:
+                await self._consumer.start()
+        except kafka_security.START_ERRORS as error:
+            where = ", ".join(settings.bootstrap_servers)
+            raise kafka_causes.start_error(error, causes, where) from error
         if not joins:
             return
         coordinator = self._consumer._coordinator  # noqa: SLF001 (tests/contract names it)
@@ -127,6 +131,8 @@ class GroupConsumer:
         except (TimeoutError, KafkaError):
             # The session timeout does what LeaveGroup could not.
             return
+        finally:
+            self._causes.close()
 
     async def rejoin(self) -> None:
         """Join anew as another member, so that a commit still under way is fenced."""
@@ -159,6 +165,7 @@ class GroupConsumer:
         return noted
 
     def _renew(self, sent: float) -> None:
+        self._causes.answered()
         self._heard_at = max(self._heard_at, sent)
         # A fifth of the session is the margin for the request that is about to be sent.
         self._lease_until = sent + self._settings.session_timeout * 0.8
@@ -192,8 +199,11 @@ class GroupConsumer:
     async def poll(self, timeout_seconds: float, max_batches: int) -> Polled:
         """The next batches of what is not paused; blocks while the group is being joined.
 
-        Raises ConsumerError; with `needs_restart` only a new consumer helps.
+        Raises ConsumerError; with `needs_restart` only a new consumer helps. BrokerRefusedError
+        where the group is lost because a broker lets us in no more; aiokafka tries on.
         """
+        if self._causes.refusal is not None and not self.is_lease_fresh:
+            raise kafka_causes.refused(self._causes.refusal)
         try:
             found = await self._consumer.getmany(
                 timeout_ms=int(timeout_seconds * 1000), max_records=max_batches
@@ -328,6 +338,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 def _client_settings(settings: Kafka, group_id: str, client_id: str) -> dict[str, Any]:
     session = settings.session_timeout
     return {
+        **kafka_security.client_arguments(settings),
         "bootstrap_servers": list(settings.bootstrap_servers),
         "client_id": client_id,
         "group_id": group_id,

@@ -26,7 +26,6 @@ from spoolsink.consumer import Membership
 from spoolsink.cut import Commit, Cut, CutObject, ObjectState
 from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError, SpoolError
 from spoolsink.fault_points import is_armed, reach
-from spoolsink.formats.compression import BodyCompressor
 from spoolsink.health import Health
 from spoolsink.intent import decode
 from spoolsink.metrics import Metrics
@@ -83,7 +82,7 @@ class Delivery:
         uploader: Uploader,
         naming: Naming,
         content_type: str,
-        make_compressor: Callable[[], BodyCompressor],
+        body: Callable[[Iterator[bytes], str, str], Iterator[bytes]],
         metrics: Metrics,
         health: Health,
         monotonic: Callable[[], float] = time.monotonic,
@@ -100,7 +99,7 @@ class Delivery:
         self._uploader = uploader
         self._naming = naming
         self._content_type = content_type
-        self._make_compressor = make_compressor
+        self._make_body = body
         self._metrics = metrics
         self._health = health
         self._monotonic, self._sleep = monotonic, sleep
@@ -217,17 +216,11 @@ class Delivery:
         target.state = ObjectState.WAITING
 
     def _body(self, segment: SealedSegment) -> Iterator[bytes]:
-        compressor = self._make_compressor()
         sent = self._metrics.counters["upload_bytes"]
-        for rows in segment.read():
-            chunk = compressor.compress(rows)
-            if chunk:
-                sent.inc(len(chunk))
-                yield chunk
-        rest = compressor.flush()
-        if rest:
-            sent.inc(len(rest))
-            yield rest
+        schema, seed = segment.label.schema, segment.summary.digest
+        for chunk in self._make_body(segment.read(), schema, seed):
+            sent.inc(len(chunk))
+            yield chunk
 
     # -- commits -------------------------------------------------------------------------------
 

@@ -11,21 +11,23 @@ from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import tzinfo
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeGuard
 
 from spoolsink.converters import Converter
-from spoolsink.converters.json import FieldDecoder, check, decode, find_bad
+from spoolsink.converters.json import FieldDecoder, JsonConverter, check, decode, find_bad
+from spoolsink.converters.schema import SchemaConverter
 from spoolsink.errors import ConversionError, FormatError, LayoutError, RecordError
 from spoolsink.formats import Format
+from spoolsink.formats.columns import SCHEMAS, WHOLE
 from spoolsink.layout import MAX_KEY_BYTES, walk
 from spoolsink.layout_template import Path
 from spoolsink.records import Batch
 
+TAG_MARK = "\0"
+"""Between an S3 partition and what tells rows of different schemas in it apart."""
+
 Column = Sequence[object]
 Columns = Mapping[Path, Column]
-
-WHOLE: Path = ()
-"""The path of a whole key or value."""
 
 
 class Placing(Protocol):
@@ -101,14 +103,15 @@ class Side:
         converter: Converter,
         *,
         paths: Sequence[Path],
-        needs_whole: bool,
         is_checked: bool,
+        needs_schemas: bool = False,
     ) -> None:
-        self._is_json = name == "json"
+        self._is_json = isinstance(converter, JsonConverter)
         self._is_bytes = name == "bytes"
         self._converter = converter
         self._paths = tuple(path for path in paths if path)
-        self._needs_whole = needs_whole or WHOLE in paths
+        self._needs_whole = WHOLE in paths
+        self._schemas = converter if needs_schemas and _has_schemas(converter) else None
         self._is_checked = is_checked
         self._decoder = FieldDecoder(self._paths) if self._is_json and self._paths else None
 
@@ -143,18 +146,22 @@ class Side:
     def _converted(
         self, data: Sequence[bytes | None], batch: Batch
     ) -> tuple[Columns, dict[int, ConversionError]]:
-        whole: list[object] = []
+        whole: list[object] = [None] * len(data)
+        schemas: list[object] = [None] * len(data)
         bad: dict[int, ConversionError] = {}
-        topic = batch.tp.topic
+        topic, with_schema = batch.tp.topic, self._schemas
         for index, value in enumerate(data):
-            converted: object = None
-            if value is not None:
-                try:
-                    converted = self._converter(value, topic, batch.headers_at(index))
-                except ConversionError as error:
-                    bad[index] = error
-            whole.append(converted)
-        columns: dict[Path, Column] = {WHOLE: whole}
+            if value is None:
+                continue
+            given = (value, topic, batch.headers_at(index))
+            try:
+                if with_schema is None:
+                    whole[index] = self._converter(*given)
+                else:
+                    whole[index], schemas[index] = with_schema.convert_with_schema(*given)
+            except ConversionError as error:
+                bad[index] = error
+        columns: dict[Path, Column] = {WHOLE: whole, SCHEMAS: schemas}
         for path in self._paths:
             columns[path] = [walk(value, path) for value in whole]
         return columns, bad
@@ -224,11 +231,7 @@ class Encoder:
         self, batch: Batch, values: Columns, keys: Columns, instant_ms: int
     ) -> tuple[list[str], list[bytes], dict[int, RecordError]]:
         places = self.layout.place(batch, values, keys, instant_ms)
-        rows = self._form.rows(
-            batch,
-            keys.get(WHOLE) if self._form.needs_keys else None,
-            values.get(WHOLE) if self._form.needs_values else None,
-        )
+        rows = self._form.rows(batch, keys, values)
         bad: dict[int, RecordError] = {}
         # One pass at C speed tells whether any cell is an error.
         if set(map(type, rows)) - {bytes}:
@@ -237,13 +240,22 @@ class Encoder:
             bad.update((i, p) for i, p in enumerate(places) if isinstance(p, RecordError))
         if not bad:
             bad.update(self._too_long(batch, places))  # type: ignore[arg-type]
+        if not bad and self._form.tags is not None:
+            # Rows of different schemas never share a segment.
+            tags = self._form.tags(values, len(batch))
+            places = [f"{p}{TAG_MARK}{t}" for p, t in zip(places, tags, strict=True)]
         return places, rows, bad  # type: ignore[return-value]
 
     def _too_long(self, batch: Batch, places: Sequence[str]) -> dict[int, RecordError]:
         if not places:
             return {}
-        # Offsets only grow, so the last one makes the longest name.
-        longest = {p for p in set(places) if self._key_bytes(batch, p, -1) > MAX_KEY_BYTES}
+        # Offsets only grow, so the last one makes the longest name; a slash, and four bytes for a
+        # character, are the most that a place adds to it.
+        safe = (MAX_KEY_BYTES - 1 - self._key_bytes(batch, "", -1)) // 4
+        long = (place for place in set(places) if len(place) > safe)
+        longest = {place for place in long if self._key_bytes(batch, place, -1) > MAX_KEY_BYTES}
+        if not longest:
+            return {}
         return {
             index: LayoutError(f"the object's key would be longer than {MAX_KEY_BYTES} bytes")
             for index, place in enumerate(places)
@@ -254,6 +266,10 @@ class Encoder:
         times = self.layout.times_ms(batch, values, instant_ms)
         # A time that cannot be read fires nothing; where the layout needs it, it is an error.
         return [None if isinstance(time, LayoutError) else time for time in times]
+
+
+def _has_schemas(converter: Converter) -> TypeGuard[SchemaConverter]:
+    return isinstance(converter, SchemaConverter)
 
 
 def _of_keys(bad: Mapping[int, ConversionError]) -> dict[int, RecordError]:

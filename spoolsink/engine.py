@@ -28,7 +28,6 @@ from spoolsink.errors import (
     OperatorStoreError,
     SpoolError,
 )
-from spoolsink.formats.compression import make_compressor
 from spoolsink.health import Health
 from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
@@ -59,8 +58,8 @@ class Engine:
         self.config = config
         self.metrics = metrics
         self.health = health
-        self._policies = wiring.make_policies(config)
         self._form = wiring.make_form(config)
+        self._policies = wiring.make_policies(config, self._form)
         self.spool = wiring.make_spool(config)
         self.appenders: dict[TopicPartition, Appender] = {}
         self.store = ObjectStore(config.s3, on_request=self._requested, reveal=reveal)
@@ -70,9 +69,7 @@ class Engine:
             uploader=self._make_uploader(),
             naming=self._policies.naming,
             content_type=self._form.content_type,
-            make_compressor=lambda: make_compressor(
-                config.format.compression, config.format.compression_level
-            ),
+            body=self._form.body,
             metrics=metrics,
             health=health,
         )

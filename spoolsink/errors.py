@@ -18,12 +18,15 @@ SpoolsinkError
 │   ├── BrokerRefusedError         somebody must mend something; nothing is dropped
 │   ├── MetadataVersionError       commit metadata of a version that we do not know
 │   └── OffsetLostError            the committed offset is not in the log
+├── RegistryAwayError              the schema registry is away or refuses: hold, ask again
+├── SchemaNeeded                   a record needs a schema that is not here yet: fetch, encode again
 ├── AdminError                     the admin port cannot be opened
 └── AllStoppedError                every topic partition stopped at a bad record
 
 A full spool is a wait, not an exception. A broken invariant of ours is a `RuntimeError`.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -160,6 +163,25 @@ class OffsetLostError(ConsumerError):
         self.offset = offset
         self.log_start = log_start
         self.log_end = log_end
+
+
+class RegistryAwayError(SpoolsinkError):
+    """The schema registry did not answer, refused, or does not know the id (yet).
+
+    Never an error of a record: the sink holds and asks again.
+    """
+
+
+class SchemaNeeded(SpoolsinkError):  # noqa: N818 (an instruction to the pipeline, not a failure)
+    """A converter met a schema id that it has not fetched; `await fetch()`, then convert again.
+
+    Converters are called on the event loop and cannot wait. `fetch` raises RegistryAwayError.
+    """
+
+    def __init__(self, schema_id: int, fetch: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(f"schema id {schema_id} is not fetched yet")
+        self.schema_id = schema_id
+        self.fetch = fetch
 
 
 class AdminError(SpoolsinkError):

@@ -6,7 +6,7 @@ months are English. Instants are ms since the epoch.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -141,6 +141,8 @@ class TimeFormat:
         self._cache: dict[int, str] = {}
         is_millis = "%L" in self._parts
         is_seconds = "%S" in self._parts or "%-S" in self._parts
+        # Minutes that a bucket divides (45 s, 90 s) are not rendered alike from end to end.
+        is_seconds = is_seconds or bool(bucket_seconds and bucket_seconds % 60)
         # A zone's offset is a whole number of minutes in our day, not in every zone's history.
         self._grain_ms = 1 if is_millis else 1000 if is_seconds else 60_000
 
@@ -156,6 +158,21 @@ class TimeFormat:
                 self._cache.clear()
             self._cache[instant_ms // grain] = found
         return found
+
+    def column(self, instants_ms: Sequence[int]) -> str | list[str]:
+        """Each of them rendered; one text where all are alike, as they are in most batches.
+
+        There must be one at least. Raises LayoutError as `render` does.
+        """
+        grain = self._grain_ms
+        low, high = min(instants_ms), max(instants_ms)
+        if low < 0:
+            return [self.render(instant) for instant in instants_ms]
+        if low // grain == high // grain:
+            return self.render(low)
+        grains = [instant // grain for instant in instants_ms]
+        texts = {number: self.render(number * grain) for number in set(grains)}
+        return [texts[number] for number in grains]
 
     def _rendered(self, instant_ms: int) -> str:
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from spoolsink.encoder import TAG_MARK
 from spoolsink.layout import directory_of, object_key
 from spoolsink.records import Batch, TopicPartition
 from spoolsink.segment import SegmentLabel, SegmentSummary
@@ -78,4 +79,5 @@ class Naming:
         return f"{directory}/" if directory else ""
 
     def _directory(self, tp: TopicPartition, place: str) -> str:
-        return directory_of(self.prefix, tp.topic if self.topic_directory else "", place)
+        s3_partition = place.partition(TAG_MARK)[0]
+        return directory_of(self.prefix, tp.topic if self.topic_directory else "", s3_partition)

@@ -14,7 +14,6 @@
 import asyncio
 import base64
 import io
-import os
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,21 +21,15 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode
 
-from aiobotocore.config import AioConfig
-from aiobotocore.session import AioSession, get_session
-
-from spoolsink import __version__
 from spoolsink.config_model import S3
 from spoolsink.errors import ObjectStoreError, OperatorStoreError, RetryableStoreError
 from spoolsink.store_errors import classified
+from spoolsink.store_session import make_client
 
 T = TypeVar("T")
 
 REFUSED = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
 """Codes of a right that is not granted. HEAD has no body, hence the bare number."""
-
-_SPARE_CONNECTIONS = 4
-"""For calls that do not write: HEAD, Abort, List."""
 
 
 class StoredObject(NamedTuple):
@@ -90,7 +83,9 @@ class ObjectStore:
             OperatorStoreError: the profile, its file or the endpoint cannot be used.
         """
         try:
-            self._client = await self._stack.enter_async_context(self._make_client())
+            self._client = await self._stack.enter_async_context(
+                make_client(self._settings, self._reveal)
+            )
         except ValueError as error:  # botocore's word for an endpoint that is no URL
             raise OperatorStoreError("CreateClient", "Invalid", str(error), self.bucket) from error
         except Exception as error:  # the door: the classifier raises what it does not know
@@ -101,44 +96,6 @@ class ObjectStore:
     async def __aexit__(self, *_: object) -> None:
         """Close the client and its connections."""
         await self._stack.aclose()
-
-    def _make_client(self) -> Any:
-        settings = self._settings
-        session = get_session()
-        if settings.profile is not None:
-            session.set_config_variable("profile", settings.profile)
-        return session.create_client(
-            "s3",
-            region_name=region_of(settings, session),
-            endpoint_url=settings.endpoint_url,
-            aws_access_key_id=settings.access_key_id,
-            aws_secret_access_key=self._reveal(settings.secret_access_key),
-            aws_session_token=self._reveal(settings.session_token),
-            verify=settings.ca_file,
-            config=self._client_config(),
-        )
-
-    def _client_config(self) -> AioConfig:
-        settings = self._settings
-        proxy = self._reveal(settings.proxy_url)
-        return AioConfig(
-            connect_timeout=min(10.0, settings.request_timeout),
-            read_timeout=settings.request_timeout,
-            max_pool_connections=settings.uploads + _SPARE_CONNECTIONS,
-            retries={"total_max_attempts": 1},
-            # botocore puts its own together anew for each request: a tenth of a small Put.
-            user_agent=f"spoolsink/{__version__}",
-            # Streaming trailers of the library's own checksum break many compatible stores.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            proxies={"http": proxy, "https": proxy} if proxy else None,
-            s3={
-                "addressing_style": settings.addressing_style,
-                # UNSIGNED-PAYLOAD, over plain HTTP too: the headers stay signed, and with them the
-                # CRC32 that the store checks the body by. SHA-256 would run on the event loop.
-                "payload_signing_enabled": False,
-            },
-        )
 
     def checksum_of(self, body: bytes) -> str | None:
         """What `put` and `upload_part` take as `checksum`; None where it is switched off.
@@ -361,16 +318,6 @@ class _Body(io.BytesIO):
 
     def getbuffer(self) -> memoryview:
         return memoryview(self.getvalue())
-
-
-def region_of(settings: S3, session: AioSession) -> str | None:
-    """The configured one, else AWS_REGION, AWS_DEFAULT_REGION, the profile's.
-
-    botocore itself does not read AWS_REGION, and cannot sign for an endpoint without a region:
-    stores of that kind take, or are made for, us-east-1.
-    """
-    found = settings.region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
-    return found or ("us-east-1" if settings.endpoint_url else None)
 
 
 def crc32_of(body: bytes) -> str:

@@ -74,6 +74,7 @@ class SegmentLabel(NamedTuple):
     cut_end: int | None
     cut_records: int | None
     instant_ms: int
+    schema: str = ""
 
 
 class SegmentSummary(NamedTuple):

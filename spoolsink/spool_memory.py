@@ -108,7 +108,13 @@ class MemorySpool:
         """Multipart uploads under way, of this process only."""
         return sorted(self._uploads)
 
-    async def append(self, key: SegmentKey, offsets: Sequence[int], rows: bytes) -> None:
+    async def append(
+        self,
+        key: SegmentKey,
+        offsets: Sequence[int],
+        rows: bytes,
+        schema_bytes: int = 0,  # noqa: ARG002 (labels take no disk here)
+    ) -> None:
         """Add rows to an open segment, opening it when new."""
         if not offsets:
             raise RuntimeError(f"{key}: rows of no records")

@@ -1,6 +1,7 @@
 """From a configuration to the objects that carry it out; nothing is started here."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 
@@ -12,6 +13,7 @@ from spoolsink.converters import make_converter
 from spoolsink.encoder import Encoder, Placing, Side
 from spoolsink.errors import ConfigError
 from spoolsink.formats import Format, make_format
+from spoolsink.formats.columns import make_column
 from spoolsink.layout import Layout
 from spoolsink.layout_class import ClassLayout
 from spoolsink.naming import Naming
@@ -30,24 +32,39 @@ def make_backoff() -> Backoff:
 
 
 def make_form(config: Config) -> Format:
-    """The format of the rows."""
-    return make_format(
-        config.format.type,
-        value=config.records.value,
-        key=config.records.key,
-        form=config.records.form,
-        compression=config.format.compression,
-        separator=config.format.separator.encode(),
-        extension=config.format.extension,
+    """The format of the rows; raises ConfigError where its library is not installed."""
+    columns = [make_column(c.name, c.type, c.path) for c in config.format.columns or ()]
+    try:
+        return make_format(
+            config.format.type,
+            value=_kind_of(config.records.value, config.records.value_options, config),
+            key=_kind_of(config.records.key, config.records.key_options, config),
+            form=config.records.form,
+            compression=config.format.compression,
+            level=config.format.compression_level,
+            separator=config.format.separator.encode(),
+            extension=config.format.extension,
+            header=config.format.header,
+            columns=columns,
+        )
+    except ValueError as error:
+        raise ConfigError([f"format.type: {config.format.type} {error}"]) from error
+
+
+def _kind_of(name: str, options: Mapping[str, object], config: Config) -> str:
+    """`json` only for documents that are written as they came."""
+    is_wrapped = options.get("schemas_enable") or options.get(
+        "framed", config.records.schema_registry.url is not None
     )
+    return "json in a frame" if name == "json" and is_wrapped else name
 
 
-def make_naming(config: Config) -> Naming:
+def make_naming(config: Config, form: Format) -> Naming:
     """How objects are called."""
     return Naming(
         prefix=config.layout.prefix,
         topic_directory=config.layout.topic_directory,
-        extension=make_form(config).extension,
+        extension=form.extension,
         file_name=config.layout.file_name,
         sink=config.name,
     )
@@ -76,7 +93,7 @@ def make_layout(config: Config) -> Placing:
     )
 
 
-def make_policies(config: Config) -> Policies:
+def make_policies(config: Config, form: Format) -> Policies:
     """What every topic partition shares; raises ConfigError for classes that cannot be loaded."""
     layout, rotate = make_layout(config), config.rotate
     rotation = Rotation(
@@ -88,9 +105,10 @@ def make_policies(config: Config) -> Policies:
         max_age_seconds=rotate.max_age,
     )
     splits = SplitRule(records=rotate.object_records, max_bytes=rotate.object_bytes)
-    naming = make_naming(config)
+    naming = make_naming(config, form)
     return Policies(
-        encoder=_make_encoder(config, layout, naming),
+        encoder=_make_encoder(config, form, layout, naming),
+        schema_text=form.schema_text,
         naming=naming,
         boundaries=Boundaries(rotation, splits, rotate.max_open),
         skips_errors=config.records.on_error == "skip",
@@ -99,8 +117,8 @@ def make_policies(config: Config) -> Policies:
     )
 
 
-def _make_encoder(config: Config, layout: Placing, naming: Naming) -> Encoder:
-    records, form = config.records, make_form(config)
+def _make_encoder(config: Config, form: Format, layout: Placing, naming: Naming) -> Encoder:
+    records = config.records
     try:
         value = make_converter(records.value, records.value_options)
         key = make_converter(records.key, records.key_options)
@@ -110,15 +128,14 @@ def _make_encoder(config: Config, layout: Placing, naming: Naming) -> Encoder:
         values=Side(
             records.value,
             value,
-            paths=layout.value_paths,
-            needs_whole=form.needs_values,
+            paths=(*layout.value_paths, *form.value_paths),
             is_checked=True,
+            needs_schemas=form.needs_schemas,
         ),
         keys=Side(
             records.key,
             key,
-            paths=layout.key_paths,
-            needs_whole=form.needs_keys,
+            paths=(*layout.key_paths, *form.key_paths),
             is_checked=records.form == "full",
         ),
         layout=layout,

@@ -1,45 +1,54 @@
-"""Formats: a batch of checked records to encoded rows, and what an object of them is called.
+"""Formats: a batch of checked records to encoded rows, and rows to the bytes of an object.
 
-A row carries its line end, so an object's body is its rows in a row. `rows` answers with a column;
-a record that cannot be written is a `FormatError` in it.
+Rows are what a segment holds, what `rotate` counts and what digests cover; containers and codecs
+are applied on the way up. `rows` answers with a column; a record that cannot be written is a
+`FormatError` in it. The libraries of avro and parquet are imported only when they are configured.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from importlib import import_module
+from typing import Any
 
-from spoolsink.converters.json import lines
-from spoolsink.errors import FormatError, RecordError
-from spoolsink.formats.compression import CONTENT_TYPES, EXTENSIONS
-from spoolsink.formats.json_text import base64_of, encode
-from spoolsink.records import Batch, TimestampType
-
-Rows = list[bytes | FormatError]
-Column = Sequence[object]
-
-T = TypeVar("T")
+from spoolsink.formats.columns import WHOLE, Column, ColumnReader, Fields
+from spoolsink.formats.compression import CONTENT_TYPES, EXTENSIONS, make_compressor
+from spoolsink.formats.csv_text import csv_row
+from spoolsink.formats.line_rows import Rows, full_rows, json_as_it_came, json_values, raw_rows
+from spoolsink.layout_template import Path
+from spoolsink.records import Batch
 
 _TYPES = {
     "jsonl": (".json", "application/x-ndjson"),
     "text": (".txt", "text/plain; charset=utf-8"),
     "bytes": (".bin", "application/octet-stream"),
+    "csv": (".csv", "text/csv"),
+    "avro": (".avro", "application/avro"),
+    "parquet": (".parquet", "application/vnd.apache.parquet"),
 }
-_TIMESTAMP_TYPES = {TimestampType.CREATE: b"create", TimestampType.LOG_APPEND: b"log_append"}
+CONTAINERS = ("avro", "parquet")
+"""Their codec is inside, and named by neither extension nor content type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
     """One configured format.
 
-    `rows(batch, keys, values)`: converted keys are wanted by the full form only, converted values
-    only where `needs_values` says so. A value of `b""` is a row that writes nothing.
+    `rows(batch, keys, values)`: fields by path, those of `key_paths` and `value_paths` (the empty
+    path is the whole). A row of `b""` writes nothing. `body(chunks, schema text, seed)` makes an
+    object of chunks of whole rows, in a worker thread. `tags` tells rows of different schemas
+    apart, None where there is one schema; `schema_text` is the schema behind a tag.
     """
 
-    rows: Callable[[Batch, Column | None, Column | None], Rows]
+    rows: Callable[[Batch, Fields, Fields], Rows]
+    body: Callable[[Iterator[bytes], str, str], Iterator[bytes]]
     extension: str
     content_type: str
-    needs_keys: bool
-    needs_values: bool
+    key_paths: tuple[Path, ...] = ()
+    value_paths: tuple[Path, ...] = ()
+    needs_schemas: bool = False
+    tags: Callable[[Fields, int], Sequence[str]] | None = None
+    schema_text: Callable[[str], str] = lambda _: ""
 
 
 def make_format(
@@ -49,113 +58,105 @@ def make_format(
     key: str = "bytes",
     form: str = "value",
     compression: str = "none",
+    level: int | None = None,
     separator: bytes = b"\n",
     extension: str | None = None,
+    header: bool = False,
+    columns: Sequence[Column] = (),
 ) -> Format:
-    """`value` and `key` are the converters' names; raises ValueError for what is not built."""
-    if kind not in _TYPES:
-        raise ValueError(f"format {kind!r} is not built yet")
+    """`value` and `key` are the converters' names, `json` for plain JSON text only.
+
+    Raises ValueError where a library is not installed.
+    """
+    if kind in CONTAINERS:
+        full_key = key if form == "full" else None
+        return _container(kind, full_key, (compression, level), extension, columns)
     suffix, content_type = _TYPES[kind]
-    if kind == "jsonl":
-        render = _json_as_it_came if value == "json" else _json_values
-        rows = _full_rows(key == "json", value == "json") if form == "full" else render
-    else:
-        rows = _raw_rows(b"\n" if kind == "text" else separator)
-    return Format(
-        rows=rows,
-        extension=suffix + EXTENSIONS[compression] if extension is None else extension,
-        content_type=CONTENT_TYPES.get(compression, content_type),
-        needs_keys=form == "full" and key != "json",
-        needs_values=kind == "jsonl" and value != "json",
-    )
+    extension = suffix + EXTENSIONS[compression] if extension is None else extension
+    content_type = CONTENT_TYPES.get(compression, content_type)
+    first_line = csv_row([column.name for column in columns]) if kind == "csv" and header else b""
+    body = partial(_compressed, compression=compression, level=level, first_line=first_line)
+    if kind == "csv":
+        reader = ColumnReader(columns)
+        keys, values = reader.paths("key"), reader.paths("value")
+        return Format(_csv_rows(reader), body, extension, content_type, keys, values)
+    if kind != "jsonl":
+        end = b"\n" if kind == "text" else separator
+        return Format(raw_rows(end), body, extension, content_type)
+    render = json_as_it_came if value == "json" else json_values
+    rows = full_rows(key == "json", value == "json") if form == "full" else render
+    keys = (WHOLE,) if form == "full" and key != "json" else ()
+    values = (WHOLE,) if value != "json" else ()
+    return Format(rows, body, extension, content_type, keys, values)
 
 
-def _json_as_it_came(batch: Batch, keys: Column | None, values: Column | None) -> Rows:  # noqa: ARG001
-    if None not in batch.values:
-        return [line + b"\n" for line in lines(batch.values)]  # type: ignore[arg-type]
-    texts = lines([b"null" if value is None else value for value in batch.values])
-    return [line + b"\n" for line in texts]
-
-
-def _json_values(batch: Batch, keys: Column | None, values: Column | None) -> Rows:  # noqa: ARG001
-    return [_guarded(_json_row, value) for value in _known(values)]
-
-
-def _json_row(value: object) -> bytes:
-    return encode(value) + b"\n"
-
-
-def _raw_rows(end: bytes) -> Callable[[Batch, Column | None, Column | None], Rows]:
-    def rows(batch: Batch, keys: Column | None, values: Column | None) -> Rows:  # noqa: ARG001
-        return [b"" if value is None else value + end for value in batch.values]
-
-    return rows
-
-
-def _full_rows(
-    is_key_json: bool,  # noqa: FBT001
-    is_value_json: bool,  # noqa: FBT001
-) -> Callable[[Batch, Column | None, Column | None], Rows]:
-    """The envelope: topic, partition, offset, timestamp, timestamp_type, key, headers, value."""
-
-    def rows(batch: Batch, keys: Column | None, values: Column | None) -> Rows:
-        key_texts = _texts(batch.keys, keys, is_json=is_key_json)
-        value_texts = _texts(batch.values, values, is_json=is_value_json)
-        start = b'{"topic":%s,"partition":%d,"offset":' % (
-            encode(batch.tp.topic),
-            batch.tp.partition,
-        )
-        kind = b',"timestamp_type":"%s","key":' % _TIMESTAMP_TYPES[batch.timestamp_type]
+def _csv_rows(reader: ColumnReader) -> Callable[[Batch, Fields, Fields], Rows]:
+    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:
+        found = reader.rows(batch, keys, values)
         return [
-            _guarded(_envelope, (start, kind, batch, index, key_texts[index], value_texts[index]))
-            for index in range(len(batch))
+            b"" if value is None else csv_row(cells) if isinstance(cells, list) else cells
+            for value, cells in zip(batch.values, found, strict=True)
         ]
 
     return rows
 
 
-def _envelope(
-    parts: tuple[bytes, bytes, Batch, int, bytes | FormatError, bytes | FormatError],
-) -> bytes:
-    start, kind, batch, index, key, value = parts
-    for text in (key, value):
-        if isinstance(text, FormatError):
-            raise text
-    headers = [
-        {"key": name, "value": None if data is None else _text_or_base64(data)}
-        for name, data in batch.headers_at(index)
-    ]
-    tombstone = b',"tombstone":true' if batch.values[index] is None else b""
-    return b'%s%d,"timestamp":%d%s%s,"headers":%s,"value":%s%s}\n' % (
-        start, batch.offsets[index], batch.timestamps[index], kind,
-        key, encode(headers), value, tombstone,
-    )  # fmt: skip
+def _compressed(
+    chunks: Iterator[bytes],
+    _schema: str,
+    _seed: str,
+    *,
+    compression: str,
+    level: int | None,
+    first_line: bytes,
+) -> Iterator[bytes]:
+    compressor = make_compressor(compression, level)
+    if first_line:
+        yield compressor.compress(first_line)
+    for chunk in chunks:
+        compressed = compressor.compress(chunk)
+        if compressed:
+            yield compressed
+    rest = compressor.flush()
+    if rest:
+        yield rest
 
 
-def _texts(raw: Sequence[bytes | None], column: Column | None, *, is_json: bool) -> Rows:
-    if is_json:
-        return list(lines([b"null" if data is None else data for data in raw]))
-    return [
-        b"null" if data is None else _guarded(encode, value)
-        for data, value in zip(raw, _known(column), strict=True)
-    ]
+def _container(
+    kind: str,
+    full_key: str | None,
+    codec: tuple[str, int | None],
+    extension: str | None,
+    columns: Sequence[Column],
+) -> Format:
+    compression, level = codec
+    schema_rows, check, body = _libraries(kind, compression, level)
+    reader = ColumnReader(columns) if columns else None
+    rows = schema_rows.SchemaRows(columns=reader, check=check, full_key=full_key)
+    keys = reader.paths("key") if reader else ()
+    suffix, content_type = _TYPES[kind]
+    return Format(
+        rows=rows.rows,
+        body=body,
+        extension=suffix if extension is None else extension,
+        content_type=content_type,
+        key_paths=keys if full_key is None else (*keys, WHOLE),
+        value_paths=reader.paths("value") if reader else (WHOLE,),
+        needs_schemas=reader is None,
+        tags=None if reader else rows.tags,
+        schema_text=rows.schema_text,
+    )
 
 
-def _text_or_base64(data: bytes) -> object:
+def _libraries(kind: str, compression: str, level: int | None) -> tuple[Any, Any, Any]:
+    """The module of the rows, what checks a schema, and the body."""
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return base64_of(data)
-
-
-def _known(column: Column | None) -> Column:
-    if column is None:
-        raise RuntimeError("this format needs converted columns")
-    return column
-
-
-def _guarded(write: Callable[[T], bytes], value: T) -> bytes | FormatError:
-    try:
-        return write(value)
-    except RecordError as error:
-        return FormatError(error.message)
+        schema_rows = import_module("spoolsink.formats.schema_rows")
+        if kind == "avro":
+            container = import_module("spoolsink.formats.avro_container")
+            checks = import_module("spoolsink.formats.avro_rows")
+        else:
+            checks = container = import_module("spoolsink.formats.parquet_file")
+    except ImportError as error:
+        raise ValueError(f"needs a library: pip install 'spoolsink[{kind}]' ({error})") from error
+    return schema_rows, checks.check, partial(container.body, compression, level)

@@ -16,6 +16,12 @@ from spoolsink.errors import FormatError
 from spoolsink.layout_template import Path, parse_path
 from spoolsink.records import NO_TIMESTAMP, Batch
 
+WHOLE: Path = ()
+"""The path of a whole key or value."""
+
+SCHEMAS: Path = ("\0", "schemas")
+"""Where the schemas of values stand beside their fields; no path of a template has a NUL."""
+
 Fields = Mapping[Path, Sequence[object]]
 """Columns of converted fields by their path."""
 

@@ -78,7 +78,9 @@ class AnySpool(Protocol):
     def has_room(self, extra_bytes: int, new_segments: int = 1) -> bool: ...
     def snapshot(self) -> dict[str, int]: ...
     def noted_uploads(self) -> list[tuple[str, str]]: ...
-    async def append(self, key: SegmentKey, offsets: Sequence[int], rows: bytes) -> None: ...
+    async def append(
+        self, key: SegmentKey, offsets: Sequence[int], rows: bytes, schema_bytes: int = 0
+    ) -> None: ...
     async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]: ...
     async def drop_open(self, tp: TopicPartition) -> int: ...
     async def drop(self, segments: Sequence[SealedSegment]) -> None: ...
@@ -222,9 +224,12 @@ class Spool:
         """Multipart uploads under way, (object key, upload id), also of former processes."""
         return sorted(self._ledger.uploads)
 
-    async def append(self, key: SegmentKey, offsets: Sequence[int], rows: bytes) -> None:
+    async def append(
+        self, key: SegmentKey, offsets: Sequence[int], rows: bytes, schema_bytes: int = 0
+    ) -> None:
         """Add rows to an open segment, opening it when new; `offsets` are their records'.
 
+        `schema_bytes`: what a schema will add to its label.
         Raises SpoolError when rows had to be written and could not be: the segments of `key`'s
         topic partition are to be dropped and read again.
         """
@@ -233,7 +238,7 @@ class Spool:
         cost = len(rows) + OFFSET_BYTES * len(offsets) + CHUNK_BYTES
         while self.buffered_bytes and self.buffered_bytes + cost > self._write_buffer_bytes:
             await self._relieve(cost)
-        segment = self._open.get(key.tp, {}).get(key) or self._opened(key)
+        segment = self._open.get(key.tp, {}).get(key) or self._opened(key, schema_bytes)
         segment.add(offsets, rows, cost)
         self._open_bytes[key.tp] += len(rows)
         self.buffered_bytes += cost
@@ -290,10 +295,11 @@ class Spool:
         """It was completed or aborted."""
         await self._in_ledger(self._ledger.clear_upload, (object_key, upload_id))
 
-    def _opened(self, key: SegmentKey) -> OpenSegment:
+    def _opened(self, key: SegmentKey, schema_bytes: int) -> OpenSegment:
         path = f"{files.segments_of(self.directory)}/{self._next_number}.open"
         self._next_number += 1
-        room = _SEAL_BYTES + len(key.s3_partition.encode())
+        # JSON in JSON: each quote of a schema takes a backslash more.
+        room = _SEAL_BYTES + len(key.s3_partition.encode()) + 2 * schema_bytes
         segment = OpenSegment(SegmentWriter(path, self._compress), room)
         self._open.setdefault(key.tp, {})[key] = segment
         self._room_bytes += room

@@ -93,8 +93,16 @@ TABLE: list[tuple[str, list[str]]] = [
         ["sink.yaml:7: layout.topic_directory: found 'yes'; allowed: true | false"],
     ),
     (
-        BASE + "layout: {partitioner: 'a.b:C'}",
-        ["sink.yaml:7: layout.partitioner: a partitioner class is not built yet"],
+        BASE + "layout: {partitioner: a.b.C}",
+        ["sink.yaml:7: layout.partitioner: found 'a.b.C'; allowed: package.module:Class"],
+    ),
+    (
+        BASE + "layout: {partitioner: 'a.b:C', partition: 'dt={time:%Y}'}",
+        ["sink.yaml:7: layout.partition: cannot be used with layout.partitioner"],
+    ),
+    (
+        BASE + "layout: {options: {field: user}}",
+        ["sink.yaml:7: layout.options: only used with layout.partitioner"],
     ),
     (
         BASE + "  conditional_writes: off\nlayout: {file_name: connect}",
@@ -106,7 +114,29 @@ TABLE: list[tuple[str, list[str]]] = [
     ),
     (
         BASE + "format: {type: parquet}",
-        ["sink.yaml:7: format.type: the format 'parquet' is not built yet"],
+        ["sink.yaml:7: format.columns: required with parquet of values without a schema"],
+    ),
+    (
+        BASE + "format: {type: csv}",
+        ["sink.yaml:7: format.columns: required with csv of values without a schema"],
+    ),
+    (
+        BASE + "format: {type: csv, columns: [{name: a, type: text, path: value.a}]}",
+        [
+            "sink.yaml:7: format.columns.0.type: found 'text'; allowed: string | int | long | float | double | boolean | bytes | date | timestamp | decimal(p,s)"
+        ],
+    ),
+    (
+        BASE
+        + "format:\n  type: csv\n  columns:\n  - {name: a, type: int, path: valu.a}\n  - {name: a, type: int, path: key}",
+        [
+            "sink.yaml:10: format.columns.0.path: found 'valu.a'; allowed: value.PATH | key | key.PATH | header.NAME | topic | partition | offset | timestamp",
+            "sink.yaml:11: format.columns.1.name: the column 'a' is there already",
+        ],
+    ),
+    (
+        BASE + "format: {header: true}",
+        ["sink.yaml:7: format.header: only used with csv"],
     ),
     (
         BASE + "format: {type: json}",
@@ -120,7 +150,7 @@ TABLE: list[tuple[str, list[str]]] = [
     ),
     (
         BASE + "format: {compression_level: 3}",
-        ["sink.yaml:7: format.compression_level: without a compression"],
+        ["sink.yaml:7: format.compression_level: without a compression that has levels"],
     ),
     (BASE + "format: {header: 1}", ["sink.yaml:7: format.header: found 1; allowed: true | false"]),
     (
@@ -196,8 +226,12 @@ TABLE: list[tuple[str, list[str]]] = [
         ["sink.yaml:7: s3.sse_kms_key_id: only used with sse: aws:kms"],
     ),
     (
-        BASE + "  assume_role: {role_arn: a}\n",
-        ["sink.yaml:7: s3.assume_role.role_arn: assuming a role is not built yet"],
+        BASE + "  assume_role: {role_arn: a, duration: 10m}\n",
+        ["sink.yaml:7: s3.assume_role.duration: allowed: 15m to 12h"],
+    ),
+    (
+        BASE + "  assume_role: {external_id: a}\n",
+        ["sink.yaml:7: s3.assume_role.external_id: only used with role_arn"],
     ),
     (
         "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\ns3:\n  region: r\n",
@@ -220,12 +254,19 @@ TABLE: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "name: sink\nkafka:\n  bootstrap_servers: 'a:9092,SSL://b:9093,c:x,[::1]:9094'\n  topics: orders\ns3:\n  bucket: b\n",
+        [
+            "sink.yaml:3: kafka.bootstrap_servers: found 'SSL://b:9093'; allowed: host:port",
+            "sink.yaml:3: kafka.bootstrap_servers: found 'c:x'; allowed: host:port",
+        ],
+    ),
+    (
         "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  session_timeout: 100ms\ns3:\n  bucket: b\n",
         ["sink.yaml:5: kafka.session_timeout: allowed: 1s or more"],
     ),
     (
-        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  security: {protocol: SSL}\ns3:\n  bucket: b\n",
-        ["sink.yaml:5: kafka.security.protocol: SSL is not built yet"],
+        "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  security: {protocol: SASL_SSL}\ns3:\n  bucket: b\n",
+        ["sink.yaml:5: kafka.security.sasl_mechanism: required with protocol: SASL_SSL"],
     ),
     (
         "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\n  start_from: newest\ns3:\n  bucket: b\n",

@@ -66,10 +66,12 @@ class FailingSpool(MemorySpool):
         self.failures[name] = max(0, left - 1)
         return left > 0
 
-    async def append(self, key: SegmentKey, offsets: Sequence[int], rows: bytes) -> None:
+    async def append(
+        self, key: SegmentKey, offsets: Sequence[int], rows: bytes, schema_bytes: int = 0
+    ) -> None:
         if self._fails("append"):
             raise SpoolError("no space left on device")
-        await super().append(key, offsets, rows)
+        await super().append(key, offsets, rows, schema_bytes)
 
     async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:
         sealed = await super().seal(labels)
@@ -99,7 +101,8 @@ def config_of(**sections: object) -> Config:
 
 def policies_of(clock: Clock | None = None, **sections: object) -> Policies:
     clock = clock or Clock()
-    made = wiring.make_policies(config_of(**sections))
+    config = config_of(**sections)
+    made = wiring.make_policies(config, wiring.make_form(config))
     return replace(made, monotonic=clock.monotonic, wall_ms=clock.wall_ms)
 
 

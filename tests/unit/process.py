@@ -10,7 +10,7 @@ from spoolsink.assignment import Assignment
 from spoolsink.backoff import Backoff
 from spoolsink.cuts import PartitionCuts
 from spoolsink.delivery import Delivery
-from spoolsink.formats.compression import make_compressor
+from spoolsink.formats import make_format
 from spoolsink.health import Health
 from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
@@ -99,9 +99,9 @@ class Process:
             appenders=self.appenders,
             spool=self.spool,
             uploader=uploader,
-            naming=wiring.make_naming(config),
+            naming=wiring.make_naming(config, wiring.make_form(config)),
             content_type=wiring.make_form(config).content_type,
-            make_compressor=lambda: make_compressor("none", None),
+            body=make_format("jsonl", value="json").body,
             metrics=self.metrics,
             health=self.health,
             monotonic=self.clock.monotonic,

@@ -119,3 +119,13 @@ def test_the_fingerprint_follows_what_decides_about_objects_and_nothing_else(
     )  # fmt: skip
     assert {fingerprint(load_text(tmp_path, BASE + text)) for text in same} == {plain}
     assert len({plain, *(fingerprint(load_text(tmp_path, BASE + text)) for text in other)}) == 5
+
+
+def test_a_partitioner_class_takes_the_place_of_the_template(tmp_path: Path) -> None:
+    config = load_text(
+        tmp_path, BASE + "layout: {partitioner: 'a.b:C', options: {field: user, depth: 2}}\n"
+    )
+    assert config.layout.partitioner == "a.b:C"
+    assert config.layout.options == {"field": "user", "depth": 2}
+    other = load_text(tmp_path, BASE + "layout: {partitioner: 'a.b:C', options: {field: x}}\n")
+    assert fingerprint(config) != fingerprint(other)

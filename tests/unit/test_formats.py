@@ -12,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spoolsink.errors import FormatError
-from spoolsink.formats import Rows, make_format
+from spoolsink.formats import make_format
+from spoolsink.formats.columns import WHOLE
 from spoolsink.formats.compression import make_compressor
 from spoolsink.formats.json_text import encode
+from spoolsink.formats.line_rows import Rows
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
 
 
@@ -37,7 +39,7 @@ def body(rows: Rows) -> bytes:
 
 def test_jsonl_keeps_the_producers_bytes() -> None:
     values = [b'{"b": 1.0,"a":[ ]}', None, b'{"x":\n"y"}']
-    assert body(make_format("jsonl", value="json").rows(batch_of(values), None, None)) == (
+    assert body(make_format("jsonl", value="json").rows(batch_of(values), {}, {})) == (
         b'{"b": 1.0,"a":[ ]}\nnull\n{"x": "y"}\n'
     )
 
@@ -51,7 +53,7 @@ def test_jsonl_of_other_values() -> None:
         {"n": None, "t": True},
         2**70,
     ]
-    rows = make_format("jsonl", value="string").rows(batch_of([b"x"] * 6), None, values)
+    rows = make_format("jsonl", value="string").rows(batch_of([b"x"] * 6), {}, {WHOLE: values})
     assert body(rows).decode().splitlines() == [
         '"a\\n\u00e9"', '{"base64": "/w=="}', "1.10", '"2026-01-31"', '{"n": null, "t": true}',
         "1180591620717411303424",
@@ -62,7 +64,7 @@ def test_jsonl_of_other_values() -> None:
     "value", [float("nan"), float("inf"), Decimal("NaN"), object(), "\ud800", {1, 2}]
 )
 def test_what_json_cannot_say_is_an_error_of_its_record_alone(value: object) -> None:
-    rows = make_format("jsonl", value="a:B").rows(batch_of([b"x"] * 3), None, [1, value, 2])
+    rows = make_format("jsonl", value="a:B").rows(batch_of([b"x"] * 3), {}, {WHOLE: [1, value, 2]})
     assert isinstance(rows[1], FormatError)
     assert [rows[0], rows[2]] == [b"1\n", b"2\n"]
 
@@ -85,13 +87,11 @@ def test_a_text_that_looks_like_our_mark_for_decimals_stays_a_text() -> None:
 
 def test_text_and_bytes_write_values_as_they_came_and_nothing_for_null() -> None:
     values = [b"a", None, b"b\xff"]
-    assert (
-        body(make_format("text", value="bytes").rows(batch_of(values), None, None)) == b"a\nb\xff\n"
-    )
+    assert body(make_format("text", value="bytes").rows(batch_of(values), {}, {})) == b"a\nb\xff\n"
     split = make_format("bytes", value="bytes", separator=b"|")
-    assert body(split.rows(batch_of(values), None, None)) == b"a|b\xff|"
+    assert body(split.rows(batch_of(values), {}, {})) == b"a|b\xff|"
     joined = make_format("bytes", value="bytes", separator=b"")
-    assert body(joined.rows(batch_of(values), None, None)) == b"ab\xff"
+    assert body(joined.rows(batch_of(values), {}, {})) == b"ab\xff"
 
 
 def test_the_full_form_tells_everything_in_order() -> None:
@@ -99,7 +99,7 @@ def test_the_full_form_tells_everything_in_order() -> None:
     batch = batch_of(
         [b'{"v": 1}', None], [b"k", None], [[("h", b"x"), ("h", None), ("b", b"\xff")], []]
     )
-    first, second = body(full.rows(batch, ["k", None], None)).splitlines()
+    first, second = body(full.rows(batch, {WHOLE: ["k", None]}, {})).splitlines()
     assert first == (
         b'{"topic":"orders","partition":3,"offset":7,"timestamp":1000,"timestamp_type":"create",'
         b'"key":"k","headers":[{"key": "h", "value": "x"}, {"key": "h", "value": null}, '
@@ -114,7 +114,7 @@ def test_the_full_form_tells_everything_in_order() -> None:
 
 def test_the_full_form_of_bytes_is_base64() -> None:
     full = make_format("jsonl", value="bytes", key="bytes", form="full")
-    row = json.loads(body(full.rows(batch_of([b"v"], [b"k"]), [b"k"], [b"v"])))
+    row = json.loads(body(full.rows(batch_of([b"v"], [b"k"]), {WHOLE: [b"k"]}, {WHOLE: [b"v"]})))
     assert (row["key"], row["value"]) == ({"base64": "aw=="}, {"base64": "dg=="})
 
 
@@ -125,6 +125,10 @@ def test_the_full_form_of_bytes_is_base64() -> None:
         ("jsonl", "gzip", ".json.gz", "application/gzip"),
         ("text", "zstd", ".txt.zst", "application/zstd"),
         ("bytes", "none", ".bin", "application/octet-stream"),
+        ("csv", "gzip", ".csv.gz", "application/gzip"),
+        ("csv", "none", ".csv", "text/csv"),
+        ("avro", "snappy", ".avro", "application/avro"),
+        ("parquet", "zstd", ".parquet", "application/vnd.apache.parquet"),
     ],
 )
 def test_extensions_and_content_types(
@@ -133,11 +137,6 @@ def test_extensions_and_content_types(
     form = make_format(kind, value="bytes", compression=compression)
     assert (form.extension, form.content_type) == (extension, content_type)
     assert make_format(kind, value="bytes", extension=".x").extension == ".x"
-
-
-def test_a_format_that_is_not_built_says_so() -> None:
-    with pytest.raises(ValueError, match="'parquet' is not built yet"):
-        make_format("parquet", value="json")
 
 
 @given(st.lists(st.binary(max_size=200), max_size=20), st.sampled_from(["none", "gzip", "zstd"]))

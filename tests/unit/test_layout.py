@@ -227,3 +227,36 @@ def test_a_template_that_cannot_be_used_is_refused(template: str, problem: str) 
 def test_a_zone_that_does_not_exist_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         zone_of(name)
+
+
+HOURLY = "y={time:%Y}/100%-{topic}-h={time:%H}{time:%M}"
+
+
+def batch_at(times: list[int]) -> Batch:
+    return batch_of([b"{}"] * len(times), times)
+
+
+@pytest.mark.parametrize("step_ms", [0, 1, 59_999, 60_000, 3_600_000])
+def test_a_batch_of_several_times_is_placed_record_by_record(step_ms: int) -> None:
+    timestamps = [NOON + number * step_ms for number in range(5)]
+    alone = [place(Layout(HOURLY), batch_at([time]))[0] for time in timestamps]
+    assert place(Layout(HOURLY), batch_at(timestamps)) == alone
+    assert alone[0] == "y=2026/100%-orders-h=1234"
+
+
+def test_a_missing_time_leaves_the_text_between_times_as_it_is() -> None:
+    found = place(Layout(HOURLY, missing_value="none"), batch_at([NOON, -1]))
+    assert found == ["y=2026/100%-orders-h=1234", "y=none/100%-orders-h=nonenone"]
+
+
+def test_a_time_that_cannot_be_rendered_costs_its_record_only() -> None:
+    first, second = place(Layout("{time:%Y}"), batch_at([NOON, 2**60]))
+    assert first == "2026"
+    assert isinstance(second, LayoutError)
+
+
+def test_a_bucket_that_divides_minutes_is_rendered_the_same_whatever_came_before() -> None:
+    early, late = utc_ms("2021-07-04T10:01:10"), utc_ms("2021-07-04T10:01:20")
+    layout = Layout("{time:%H:%M}", bucket_seconds=40)
+    assert place(layout, batch_at([early]))[0] == "10:00"
+    assert place(layout, batch_at([late]))[0] == "10:01"

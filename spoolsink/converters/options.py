@@ -1,0 +1,26 @@
+"""Options of converters: which there are, of which type, and what was meant instead."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+_WORDS = {str: "text", bool: "true or false"}
+
+
+def check_options(
+    converter: str, options: Mapping[str, object], allowed: Mapping[str, type]
+) -> None:
+    """Raises ValueError for an option that the converter does not have, or of another type."""
+    for name, value in options.items():
+        if name not in allowed:
+            there = f"allowed: {', '.join(allowed)}" if allowed else "it has no options"
+            hint = near_miss(name, allowed)
+            raise ValueError(f"{converter}: unknown option '{name}'{hint}; {there}")
+        if not isinstance(value, allowed[name]):
+            found = type(value).__name__
+            raise ValueError(f"{converter}: {name} must be {_WORDS[allowed[name]]}, not {found}")  # noqa: TRY004 (all of the configuration's problems are ValueErrors)
+
+
+def near_miss(word: str, words: Iterable[str]) -> str:
+    """`; did you mean '...'?`, or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,108 @@
+"""Rows of JSON lines, text and bytes: a batch of checked records to encoded rows (pure).
+
+A row carries its line end, so an object's body is its rows in a row.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from spoolsink.converters.json import lines
+from spoolsink.errors import FormatError, RecordError
+from spoolsink.formats.columns import WHOLE, Fields
+from spoolsink.formats.json_text import base64_of, encode
+from spoolsink.records import Batch, TimestampType
+
+Rows = list[bytes | FormatError]
+
+T = TypeVar("T")
+
+_TIMESTAMP_TYPES = {TimestampType.CREATE: b"create", TimestampType.LOG_APPEND: b"log_append"}
+
+
+def json_as_it_came(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+    """JSON documents, the producer's own bytes."""
+    if None not in batch.values:
+        return [line + b"\n" for line in lines(batch.values)]  # type: ignore[arg-type]
+    texts = lines([b"null" if value is None else value for value in batch.values])
+    return [line + b"\n" for line in texts]
+
+
+def json_values(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+    """Converted values as JSON documents."""
+    return [_guarded(_json_row, value) for value in values[WHOLE]]
+
+
+def _json_row(value: object) -> bytes:
+    return encode(value) + b"\n"
+
+
+def raw_rows(end: bytes) -> Callable[[Batch, Fields, Fields], Rows]:
+    """Values as they came, with `end` behind each; nothing for a null value."""
+
+    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+        return [b"" if value is None else value + end for value in batch.values]
+
+    return rows
+
+
+def full_rows(
+    is_key_json: bool,  # noqa: FBT001
+    is_value_json: bool,  # noqa: FBT001
+) -> Callable[[Batch, Fields, Fields], Rows]:
+    """The envelope: topic, partition, offset, timestamp, timestamp_type, key, headers, value."""
+
+    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:
+        key_texts = _texts(batch.keys, keys, is_json=is_key_json)
+        value_texts = _texts(batch.values, values, is_json=is_value_json)
+        start = b'{"topic":%s,"partition":%d,"offset":' % (
+            encode(batch.tp.topic),
+            batch.tp.partition,
+        )
+        kind = b',"timestamp_type":"%s","key":' % _TIMESTAMP_TYPES[batch.timestamp_type]
+        return [
+            _guarded(_envelope, (start, kind, batch, index, key_texts[index], value_texts[index]))
+            for index in range(len(batch))
+        ]
+
+    return rows
+
+
+def _envelope(
+    parts: tuple[bytes, bytes, Batch, int, bytes | FormatError, bytes | FormatError],
+) -> bytes:
+    start, kind, batch, index, key, value = parts
+    for text in (key, value):
+        if isinstance(text, FormatError):
+            raise text
+    headers = [
+        {"key": name, "value": None if data is None else _text_or_base64(data)}
+        for name, data in batch.headers_at(index)
+    ]
+    tombstone = b',"tombstone":true' if batch.values[index] is None else b""
+    return b'%s%d,"timestamp":%d%s%s,"headers":%s,"value":%s%s}\n' % (
+        start, batch.offsets[index], batch.timestamps[index], kind,
+        key, encode(headers), value, tombstone,
+    )  # fmt: skip
+
+
+def _texts(raw: Sequence[bytes | None], column: Fields, *, is_json: bool) -> Rows:
+    if is_json:
+        return list(lines([b"null" if data is None else data for data in raw]))
+    return [
+        b"null" if data is None else _guarded(encode, value)
+        for data, value in zip(raw, column[WHOLE], strict=True)
+    ]
+
+
+def _text_or_base64(data: bytes) -> object:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64_of(data)
+
+
+def _guarded(write: Callable[[T], bytes], value: T) -> bytes | FormatError:
+    try:
+        return write(value)
+    except RecordError as error:
+        return FormatError(error.message)

@@ -1,0 +1,63 @@
+"""From `kafka.security` to what aiokafka's clients take; what it takes to log in, and why it fails.
+
+For Kerberos the ticket or keytab is the environment's (KRB5CCNAME, KRB5_CLIENT_KTNAME), the service
+is `kafka` at the broker's name.
+"""
+
+from typing import Any
+
+from aiokafka import conn
+from aiokafka.errors import KafkaError
+
+from spoolsink import kafka_tokens
+from spoolsink.config import reveal
+from spoolsink.config_model import Kafka
+from spoolsink.config_security import OWN_TLS, tls_context
+from spoolsink.errors import BrokerRefusedError
+from spoolsink.kafka_tokens import TokenProvider, client_credentials, msk_signed
+
+START_ERRORS: tuple[type[Exception], ...] = (
+    KafkaError,
+    # aiokafka's SCRAM says so of a server that does not know the password itself.
+    ValueError,
+    *((conn.gssapi.exceptions.GSSError,) if conn.gssapi is not None else ()),
+)
+"""What `start` of a client raises when it cannot log in; a KafkaError for everything else."""
+
+
+def client_arguments(settings: Kafka) -> dict[str, Any]:
+    """For the constructor of a consumer, a producer or an admin client.
+
+    Files are read, nothing is sent.
+
+    Raises:
+        BrokerRefusedError: a certificate that was fine at the start of the process is not any more.
+    """
+    security = settings.security
+    arguments: dict[str, Any] = {"security_protocol": security.protocol}
+    try:
+        if security.protocol in OWN_TLS:
+            arguments["ssl_context"] = tls_context(security)
+        if security.protocol.startswith("SASL_"):
+            arguments |= _sasl(settings)
+    except OSError as error:
+        raise BrokerRefusedError(f"kafka.security: a file cannot be used: {error}") from error
+    return arguments
+
+
+def _sasl(settings: Kafka) -> dict[str, Any]:
+    security = settings.security
+    if security.sasl_mechanism == "OAUTHBEARER":
+        return _by_token(TokenProvider(client_credentials(security)))
+    if security.sasl_mechanism == "AWS_MSK_IAM":
+        return _by_token(TokenProvider(msk_signed(settings.bootstrap_servers)))
+    return {
+        "sasl_mechanism": security.sasl_mechanism,
+        "sasl_plain_username": security.username,
+        "sasl_plain_password": reveal(security.password),
+    }
+
+
+def _by_token(provider: TokenProvider) -> dict[str, Any]:
+    kafka_tokens.install()
+    return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": provider}
