@@ -18,7 +18,7 @@ from spoolsink.boundaries import Boundaries, OpenObject, Piece, Promise, grouped
 from spoolsink.cut import Cut, CutObject
 from spoolsink.cuts import PartitionCuts
 from spoolsink.encoder import TAG_MARK, Encoded, Encoder
-from spoolsink.errors import RecordError, SchemaNeeded, SpoolError
+from spoolsink.errors import RecordError, RegistryAwayError, SchemaNeeded, SpoolError
 from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
@@ -28,6 +28,9 @@ from spoolsink.segment import SegmentLabel
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment, SegmentKey
 
 log = logging.getLogger(__name__)
+
+_SCHEMAS_OF_A_BATCH = 1_000
+"""The registry's cache holds so many: a batch that needs more would be fetched for, for ever."""
 
 _CORRUPT_READS = 3
 """How often a damaged batch is fetched again before it is a bad record."""
@@ -159,11 +162,12 @@ class Appender:
         """Raises RegistryAwayError where a schema is needed and cannot be had now."""
         # The keys carry this instant: the cut that they begin is opened with the same.
         self._instant_ms = self.cuts.instant(self._wall_ms())
-        while True:
+        for _ in range(_SCHEMAS_OF_A_BATCH):
             try:
                 return self._policies.encoder.encode(batch, self._instant_ms)
             except SchemaNeeded as needed:
                 await needed.fetch()
+        raise RegistryAwayError(f"a batch needs more than {_SCHEMAS_OF_A_BATCH} schemas")
 
     def _wall_ms(self) -> int:
         # Never backwards within a topic partition, whatever is done to the clock.

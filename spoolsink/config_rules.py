@@ -13,8 +13,7 @@ from spoolsink.layout_time import zone_of
 
 Problem = tuple[KeyPath, str]
 
-_BUILT_CONVERTERS = ("bytes", "string", "json")
-_CONVERTERS = (*_BUILT_CONVERTERS, "avro", "protobuf", "cbor", "msgpack")
+_CONVERTERS = ("bytes", "string", "json", "avro", "protobuf", "cbor", "msgpack")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _DAY_SECONDS = 86_400
@@ -30,16 +29,8 @@ def contradictions(config: Config) -> Iterator[Problem]:
 
 def not_built(config: Config) -> Iterator[Problem]:
     """Values whose feature this version does not have: refused, never ignored."""
-    for key in ("key", "value"):
-        name = getattr(config.records, key)
-        if name in _CONVERTERS and name not in _BUILT_CONVERTERS:
-            yield ("records", key), f"the converter '{name}' {_NOT_BUILT}"
-        if getattr(config.records, f"{key}_options") and ":" not in name:
-            yield ("records", f"{key}_options"), f"options of the converter '{name}': {_NOT_BUILT}"
     if config.records.on_error == "dead_letter":
         yield ("records", "on_error"), f"dead_letter {_NOT_BUILT}"
-    if config.records.schema_registry.url is not None:
-        yield ("records", "schema_registry", "url"), f"a schema registry {_NOT_BUILT}"
 
 
 def _kafka(config: Config) -> Iterator[Problem]:

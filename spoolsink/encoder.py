@@ -180,7 +180,10 @@ class Encoder:
         null_values: Literal["write", "skip", "stop"],
         needs_times: bool,
         key_bytes: Callable[[Batch, str, int], int],
+        unwrap: Callable[[bytes], bytes] | None = None,
     ) -> None:
+        """`unwrap` takes the frame or envelope off a value; what is within is read by `values`."""
+        self._unwrap = unwrap
         self._values = values
         self._keys = keys
         self.layout = layout
@@ -196,6 +199,8 @@ class Encoder:
         kept = batch
         if self._null_values != "write" and None in batch.values:
             kept, nulls = self._without_nulls(batch, rejected)
+        if self._unwrap is not None:
+            kept = self._unwrapped(kept, self._unwrap, rejected)
         while True:
             values, bad_values = self._values.read(kept.values, kept)
             keys, bad_keys = self._keys.read(kept.keys, kept)
@@ -219,6 +224,20 @@ class Encoder:
             rejected=tuple(sorted(rejected, key=lambda r: r.offset)),
             nulls_skipped=nulls,
         )
+
+    def _unwrapped(
+        self, batch: Batch, unwrap: Callable[[bytes], bytes], rejected: list[Rejected]
+    ) -> Batch:
+        values = list(batch.values)
+        bad: dict[int, RecordError] = {}
+        for index, value in enumerate(values):
+            try:
+                values[index] = None if value is None else unwrap(value)
+            except ConversionError as error:
+                bad[index] = error
+        rejected += (Rejected(batch.offsets[i], _at(batch, i, e)) for i, e in bad.items())
+        unwrapped = replace(batch, values=values)
+        return _without(unwrapped, bad) if bad else unwrapped
 
     def _without_nulls(self, batch: Batch, rejected: list[Rejected]) -> tuple[Batch, int]:
         nulls = {i: FormatError("null value") for i, v in enumerate(batch.values) if v is None}

@@ -59,7 +59,8 @@ class Engine:
         self.metrics = metrics
         self.health = health
         self._form = wiring.make_form(config)
-        self._policies = wiring.make_policies(config, self._form)
+        self._registry = wiring.make_registry(config)
+        self._policies = wiring.make_policies(config, self._form, self._registry)
         self.spool = wiring.make_spool(config)
         self.appenders: dict[TopicPartition, Appender] = {}
         self.store = ObjectStore(config.s3, on_request=self._requested, reveal=reveal)
@@ -125,6 +126,8 @@ class Engine:
                 self.pipeline.is_paused = is_paused
                 await self._run_tasks(stopping, noted)
         finally:
+            if self._registry is not None:
+                await self._registry.close()
             await asyncio.to_thread(self.spool.close)
 
     def _join(self, local: list[LocalCut]) -> None:

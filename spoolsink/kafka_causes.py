@@ -73,16 +73,16 @@ class Causes(logging.Filter):
     def of_start(self) -> Iterator[list[Cause]]:
         """Those of this block, in the order of the attempts; told by `start_error`, not logged.
 
-        Tasks that are begun in it belong to the consumer for as long as they live.
+        Tasks that are begun in it, or later by the same task, belong to the consumer.
         """
         logging.getLogger(_CLIENT_LOG).addFilter(self)
-        token = _current.set(self)
+        # Never reset: what `subscribe` begins after the start must be known, too.
+        _current.set(self)
         self._starting = found = []
         try:
             yield found
         finally:
             self._starting = None
-            _current.reset(token)
 
     def answered(self) -> None:
         """A broker did."""

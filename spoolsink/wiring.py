@@ -1,15 +1,17 @@
 """From a configuration to the objects that carry it out; nothing is started here."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from random import SystemRandom
 
 from spoolsink.appender import Policies
 from spoolsink.backoff import Backoff
 from spoolsink.boundaries import Boundaries
+from spoolsink.config import reveal
 from spoolsink.config_model import Config
 from spoolsink.converters import make_converter
+from spoolsink.converters.json import JsonConverter
+from spoolsink.converters.registry import SchemaRegistry
 from spoolsink.encoder import Encoder, Placing, Side
 from spoolsink.errors import ConfigError
 from spoolsink.formats import Format, make_format
@@ -37,8 +39,8 @@ def make_form(config: Config) -> Format:
     try:
         return make_format(
             config.format.type,
-            value=_kind_of(config.records.value, config.records.value_options, config),
-            key=_kind_of(config.records.key, config.records.key_options, config),
+            value=config.records.value,
+            key=_key_kind(config),
             form=config.records.form,
             compression=config.format.compression,
             level=config.format.compression_level,
@@ -51,12 +53,29 @@ def make_form(config: Config) -> Format:
         raise ConfigError([f"format.type: {config.format.type} {error}"]) from error
 
 
-def _kind_of(name: str, options: Mapping[str, object], config: Config) -> str:
-    """`json` only for documents that are written as they came."""
-    is_wrapped = options.get("schemas_enable") or options.get(
-        "framed", config.records.schema_registry.url is not None
-    )
-    return "json in a frame" if name == "json" and is_wrapped else name
+def _key_kind(config: Config) -> str:
+    """`json` only for keys that are documents as they came; values are taken out of their frame."""
+    records = config.records
+    is_framed = records.key_options.get("framed", records.schema_registry.url is not None)
+    is_wrapped = records.key == "json" and (records.key_options.get("schemas_enable") or is_framed)
+    return "json in a frame" if is_wrapped else records.key
+
+
+def make_registry(config: Config) -> SchemaRegistry | None:
+    """The schema registry's client, when there is one; raises ConfigError."""
+    registry = config.records.schema_registry
+    if registry.url is None:
+        return None
+    try:
+        return SchemaRegistry(
+            registry.url,
+            username=registry.username,
+            password=reveal(registry.password),
+            token=reveal(registry.token),
+            ca_file=registry.ca_file,
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError([f"records.schema_registry: {error}"]) from error
 
 
 def make_naming(config: Config, form: Format) -> Naming:
@@ -93,7 +112,7 @@ def make_layout(config: Config) -> Placing:
     )
 
 
-def make_policies(config: Config, form: Format) -> Policies:
+def make_policies(config: Config, form: Format, registry: SchemaRegistry | None = None) -> Policies:
     """What every topic partition shares; raises ConfigError for classes that cannot be loaded."""
     layout, rotate = make_layout(config), config.rotate
     rotation = Rotation(
@@ -107,7 +126,7 @@ def make_policies(config: Config, form: Format) -> Policies:
     splits = SplitRule(records=rotate.object_records, max_bytes=rotate.object_bytes)
     naming = make_naming(config, form)
     return Policies(
-        encoder=_make_encoder(config, form, layout, naming),
+        encoder=_make_encoder(config, form, layout, naming, registry),
         schema_text=form.schema_text,
         naming=naming,
         boundaries=Boundaries(rotation, splits, rotate.max_open),
@@ -117,14 +136,25 @@ def make_policies(config: Config, form: Format) -> Policies:
     )
 
 
-def _make_encoder(config: Config, form: Format, layout: Placing, naming: Naming) -> Encoder:
+def _make_encoder(
+    config: Config,
+    form: Format,
+    layout: Placing,
+    naming: Naming,
+    registry: SchemaRegistry | None,
+) -> Encoder:
     records = config.records
     try:
-        value = make_converter(records.value, records.value_options)
-        key = make_converter(records.key, records.key_options)
+        value = make_converter(records.value, records.value_options, registry)
+        key = make_converter(records.key, records.key_options, registry)
     except Exception as error:  # a user's class may raise anything when it is made
         raise ConfigError([f"records: {error}"]) from error
+    # JSON in a frame is plain JSON once it is out of it, but for formats that want its schema.
+    unwrap = None if form.needs_schemas else getattr(value, "document", None)
+    if unwrap is not None:
+        value = JsonConverter()
     return Encoder(
+        unwrap=unwrap,
         values=Side(
             records.value,
             value,

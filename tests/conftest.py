@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.processes import KafkaServer, S3Server
+from tests.servers.processes import KafkaServer, RegistryServer, S3Server
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,15 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server over a directory."""
     server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    """A real schema registry."""
+    server = RegistryServer(tmp_path_factory.mktemp("registry"))
     server.start()
     yield server
     server.stop()

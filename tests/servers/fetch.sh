@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Fetches Apache Kafka 4.1.0 (Maven) and builds versitygw 1.7.0 (Go) into a cache outside the
-# checkout: $SPOOLSINK_CACHE, else ~/.cache/spoolsink. Does nothing when both are there.
+# Fetches Apache Kafka 4.1.0 and Apicurio Registry 3.0.9 (Maven) and builds versitygw 1.7.0 (Go)
+# into a cache outside the checkout: $SPOOLSINK_CACHE, else ~/.cache/spoolsink. Does nothing when
+# all are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SPOOLSINK_CACHE:-$HOME/.cache/spoolsink}
 kafka=$cache/kafka-4.1.0
 versitygw=$cache/versitygw-1.7.0
+apicurio=$cache/apicurio-3.0.9
 
 need() {
   command -v "$1" >/dev/null 2>&1 || { echo "make servers: '$1' is missing ($2)" >&2; exit 1; }
@@ -24,4 +26,15 @@ if [ ! -x "$versitygw/versitygw" ]; then
   mkdir -p "$versitygw"
   echo "building versitygw 1.7.0"
   GOBIN=$versitygw GOFLAGS=-mod=mod go install github.com/versity/versitygw/cmd/versitygw@v1.7.0
+fi
+if [ ! -e "$apicurio/.complete" ]; then
+  need java "JDK 17, to run the schema registry"
+  need mvn "Maven, to fetch the schema registry"
+  mkdir -p "$apicurio"
+  echo "fetching Apicurio Registry 3.0.9"
+  mvn -q -B dependency:copy -DoutputDirectory="$apicurio" \
+    -Dartifact=io.apicurio:apicurio-registry-app:3.0.9:tar.gz:all
+  tar -xzf "$apicurio/apicurio-registry-app-3.0.9-all.tar.gz" -C "$apicurio"
+  rm "$apicurio/apicurio-registry-app-3.0.9-all.tar.gz"
+  touch "$apicurio/.complete"
 fi

@@ -1,4 +1,4 @@
-"""Real servers as child processes: Apache Kafka (one KRaft node) and versitygw over a directory.
+"""Real servers as child processes: Apache Kafka (one KRaft node), versitygw, Apicurio Registry.
 
 Each runs in a process group of its own, on free loopback ports, and is ended by its own pid.
 Data stays in the directory over a stop, so that a restart is a test; `suspend` is a server that
@@ -15,6 +15,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("SPOOLSINK_CACHE", Path.home() / ".cache" / "spoolsink"))
 KAFKA_JARS = CACHE / "kafka-4.1.0"
 VERSITYGW = CACHE / "versitygw-1.7.0" / "versitygw"
+APICURIO = CACHE / "apicurio-3.0.9"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -107,6 +108,9 @@ class ServerProcess:
     def suspend(self) -> None:
         """From here on the server accepts connections and says nothing."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None and self._process.poll() is None:
+            # The signal is on its way: until every thread has stopped it may still answer.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Go on after `suspend`."""
@@ -199,3 +203,29 @@ class S3Server(ServerProcess):
             "ROOT_ACCESS_KEY": self.access_key_id,
             "ROOT_SECRET_KEY": self.secret_access_key,
         }
+
+
+class RegistryServer(ServerProcess):
+    """Apicurio Registry 3.0.9, in memory: a stop forgets every schema."""
+
+    name = "Apicurio"
+
+    @property
+    def url(self) -> str:
+        """Confluent's API."""
+        return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
+
+    def command(self) -> list[str]:
+        """Answers about 5 s after it was started."""
+        if not (APICURIO / ".complete").exists():
+            raise RuntimeError("Apicurio is not in the cache: run `make servers`")
+        return [
+            "java",
+            "-Xmx512m",
+            "-jar",
+            str(APICURIO / "apicurio-registry-app-3.0.9-runner.jar"),
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """Its address."""
+        return {"QUARKUS_HTTP_HOST": "127.0.0.1", "QUARKUS_HTTP_PORT": str(self.port)}

@@ -154,10 +154,6 @@ TABLE: list[tuple[str, list[str]]] = [
     ),
     (BASE + "format: {header: 1}", ["sink.yaml:7: format.header: found 1; allowed: true | false"]),
     (
-        BASE + "records: {value: avro}",
-        ["sink.yaml:7: records.value: the converter 'avro' is not built yet"],
-    ),
-    (
         BASE + "records: {value: jsn}",
         [
             "sink.yaml:7: records.value: found 'jsn'; allowed: bytes | string | json | avro | protobuf | cbor | msgpack | package.module:Class"
@@ -183,10 +179,6 @@ TABLE: list[tuple[str, list[str]]] = [
     (
         BASE + "records: {dead_letter: {topic: t}}",
         ["sink.yaml:7: records.dead_letter: only used with on_error: dead_letter"],
-    ),
-    (
-        BASE + "records: {schema_registry: {url: 'http://localhost'}}",
-        ["sink.yaml:7: records.schema_registry.url: a schema registry is not built yet"],
     ),
     (
         BASE + "spool: {resume_at: 0.95}",
