@@ -13,7 +13,7 @@ _M_ARENA_MAX = -8
 """Names and numbers of `mallopt(3)`."""
 
 _ARENAS = 2
-_THRESHOLD_BYTES = 256 * 1024
+_THRESHOLD_BYTES = 1024 * 1024
 
 
 def settle() -> None:

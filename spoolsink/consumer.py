@@ -311,6 +311,7 @@ class GroupConsumer:
         self._consumer._coordinator.coordinator_dead()  # noqa: SLF001
 
     async def _asked(self, question: Awaitable[T]) -> T:
+        self._causes.follow()
         try:
             async with asyncio.timeout(ASK_SECONDS):
                 return await question

@@ -76,13 +76,20 @@ class Causes(logging.Filter):
         Tasks that are begun in it, or later by the same task, belong to the consumer.
         """
         logging.getLogger(_CLIENT_LOG).addFilter(self)
-        # Never reset: what `subscribe` begins after the start must be known, too.
-        _current.set(self)
-        self._starting = found = []
+        self.follow()
+        found: list[Cause] = []
+        self._starting = found
         try:
             yield found
         finally:
             self._starting = None
+
+    def follow(self) -> None:
+        """From here on what this task, and those that it begins, log is the consumer's.
+
+        Never undone: of a consumer that has ended nothing is heard.
+        """
+        _current.set(self)
 
     def answered(self) -> None:
         """A broker did."""
