@@ -228,12 +228,13 @@ class Appender:
         assert self._progress is not None
         times = None if encoded.times_ms is None else encoded.times_ms[: piece.rows]
         self._policies.boundaries.rotation.take(self._progress, encoded.sizes[: piece.rows], times)
-        values = encoded.batch.values[-len(encoded.offsets) :][: piece.rows]
-        if None in values:
-            values = [value for value in values if value is not None]
+        # What `since` has cut off lies in front.
+        values, done = encoded.batch.values, len(encoded.batch) - len(encoded.offsets)
+        if done or piece.rows != len(encoded.offsets):
+            values = values[done : done + piece.rows]
         topic = self.tp.topic
         self._metrics.counters["records"].labels(topic).inc(piece.rows)
-        self._metrics.counters["record_bytes"].labels(topic).inc(sum(map(len, values)))  # type: ignore[arg-type]
+        self._metrics.counters["record_bytes"].labels(topic).inc(_bytes_of(values))
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -370,6 +371,13 @@ class Appender:
         self.stopped = error
         if self.is_open or self.cuts.is_repeating:
             await self.seal(RotationReason.STOPPED, is_stopped=True)
+
+
+def _bytes_of(values: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, values))  # type: ignore[arg-type]
+    except TypeError:  # null values, which are rare
+        return sum(len(value) for value in values if value is not None)
 
 
 def object_of(segment: SealedSegment) -> CutObject:

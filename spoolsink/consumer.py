@@ -45,6 +45,7 @@ ASK_SECONDS = 15.0
 """Deadline of any question to a broker; aiokafka's own loops have none."""
 
 _REVOKE_SECONDS = 3.0
+_AGAIN_SECONDS = 0.3
 _MIN_PARTITION_BYTES = 16 * 1024
 _MAX_HEARTBEAT_SECONDS = 3.0
 _REBALANCE_SECONDS = 30.0
@@ -271,14 +272,18 @@ class GroupConsumer:
     async def _fetch_offsets(
         self, tps: Collection[TopicPartition]
     ) -> dict[TopicPartition, tuple[int, str] | None]:
-        coordinator = self._consumer._coordinator  # noqa: SLF001
-        await coordinator.ensure_coordinator_known()
-        client, node = self._consumer._client, coordinator.coordinator_id  # noqa: SLF001
-        try:
-            return await kafka_protocol.fetch_offsets(client, node, self._group_id, list(tps))
-        except KafkaError:
-            coordinator.coordinator_dead()
-            raise
+        coordinator, client = self._consumer._coordinator, self._consumer._client  # noqa: SLF001
+        while True:
+            await coordinator.ensure_coordinator_known()
+            node = coordinator.coordinator_id
+            try:
+                return await kafka_protocol.fetch_offsets(client, node, self._group_id, list(tps))
+            except KafkaError as error:
+                coordinator.coordinator_dead()
+                if not error.retriable:
+                    raise
+            # A broker that has just started is not yet sure whose coordinator it is.
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def log_ranges(
         self, tps: Collection[TopicPartition]

@@ -12,6 +12,7 @@ import logging
 import math
 import re
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ MIN_SECRET_CHARACTERS = 4
 """Shorter ones would shred every line, and hide nothing."""
 
 _FOREIGN = ("aiohttp", "aiobotocore", "aiokafka", "asyncio", "botocore")
+_SPARING_SECONDS = 10.0
+_SPARING_ENTRIES = 1_000
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PLAIN_VALUE = re.compile(r"[^\s\"=\\]+")
 
@@ -83,11 +86,37 @@ def configure(
     root = logging.getLogger()
     for old in [h for h in root.handlers if isinstance(h, _LineHandler)]:
         root.removeHandler(old)
+    handler.addFilter(_Sparing(time.monotonic))
     root.addHandler(handler)
     root.setLevel(number)
     for name in _FOREIGN:
         foreign = logging.INFO if number <= logging.DEBUG else max(number, logging.WARNING)
         logging.getLogger(name).setLevel(foreign)
+
+
+class _Sparing(logging.Filter):
+    """What a library says again and again is passed on every ten seconds.
+
+    aiokafka writes some forty lines a second about a broker that is away (measured, 0.14); what
+    holds the sink is told by our own lines, once.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is written."""
+        if not record.name.startswith(_FOREIGN):
+            return True
+        said, now = (record.name, str(record.msg)), self._clock()
+        if now - self._told.get(said, -_SPARING_SECONDS) < _SPARING_SECONDS:
+            return False
+        if len(self._told) >= _SPARING_ENTRIES:
+            self._told.clear()
+        self._told[said] = now
+        return True
 
 
 class _LineHandler(logging.StreamHandler[TextIO]):

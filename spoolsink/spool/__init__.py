@@ -37,6 +37,7 @@ from spoolsink.segment import (
     zstd_blocks,
 )
 from spoolsink.spool import files
+from spoolsink.spool.any_spool import AnySpool
 from spoolsink.spool.files import CHUNK_BYTES, OFFSET_BYTES, OpenSegment
 
 __all__ = ["AnySpool", "LocalCut", "Quota", "SealedSegment", "SegmentKey", "SegmentLabel", "Spool"]
@@ -47,47 +48,16 @@ _SEAL_BYTES = HEADER_BYTES + BLOCK_BYTES + FOOTER_BYTES + 1_024 + 249 + 200
 """What an open segment may grow by beside rows: its label has an object key (S3's limit), a topic
 (Kafka's limit), numbers, and the S3 partition, which is counted by itself."""
 
-_FLUSH_BYTES = 256 * 1024
-"""A segment with so much in memory is written: larger writes save nothing more, and with few S3
-partitions the write buffer then stays far below what it may take."""
+_FLUSH_BYTES = (256 * 1024, 1024 * 1024)
+"""A segment with so much in memory is written: with few of them the larger (fewer hand-overs to the
+disk's thread), with many the smaller, so that the write buffer stays far below what it may take."""
+
+_FLUSH_SHARE = 8
+"""Of the write buffer, over all open segments."""
 
 _LEDGER_ROOM_BYTES = 1024 * 1024
 _LEDGER_ROOM_SHARE = 16
 """Kept free for the ledger: a transaction of a cut with 10,000 segments writes 200 KiB."""
-
-
-class AnySpool(Protocol):
-    """What the pipeline needs, on disk or in memory; `Spool` says what each part does."""
-
-    max_bytes: int
-    buffered_bytes: int
-
-    @property
-    def used_bytes(self) -> int: ...
-    @property
-    def open_count(self) -> int: ...
-    @property
-    def sealed_count(self) -> int: ...
-    @property
-    def must_pause(self) -> bool: ...
-    @property
-    def may_resume(self) -> bool: ...
-    def start(self) -> list[LocalCut]: ...
-    def close(self) -> None: ...
-    def open_bytes(self, tp: TopicPartition) -> int: ...
-    def has_room(self, extra_bytes: int, new_segments: int = 1) -> bool: ...
-    def snapshot(self) -> dict[str, int]: ...
-    def noted_uploads(self) -> list[tuple[str, str]]: ...
-    async def append(
-        self, key: SegmentKey, offsets: Sequence[int], rows: bytes, schema_bytes: int = 0
-    ) -> None: ...
-    async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]: ...
-    async def drop_open(self, tp: TopicPartition) -> int: ...
-    async def drop(self, segments: Sequence[SealedSegment]) -> None: ...
-    async def remember(self, cut: LocalCut) -> None: ...
-    async def forget(self, cuts: Sequence[LocalCut]) -> None: ...
-    async def note_upload(self, object_key: str, upload_id: str) -> None: ...
-    async def clear_upload(self, object_key: str, upload_id: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +212,7 @@ class Spool:
         segment.add(offsets, rows, cost)
         self._open_bytes[key.tp] += len(rows)
         self.buffered_bytes += cost
-        if cost > self._write_buffer_bytes or segment.buffered_bytes >= _FLUSH_BYTES:
+        if segment.buffered_bytes >= self._flush_bytes():
             await self._undisturbed(self._flush([segment]))
 
     async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:
@@ -294,6 +264,11 @@ class Spool:
     async def clear_upload(self, object_key: str, upload_id: str) -> None:
         """It was completed or aborted."""
         await self._in_ledger(self._ledger.clear_upload, (object_key, upload_id))
+
+    def _flush_bytes(self) -> int:
+        least, most = _FLUSH_BYTES
+        share = self._write_buffer_bytes // _FLUSH_SHARE // max(1, self.open_count)
+        return min(self._write_buffer_bytes, max(least, min(most, share)))
 
     def _opened(self, key: SegmentKey, schema_bytes: int) -> OpenSegment:
         path = f"{files.segments_of(self.directory)}/{self._next_number}.open"

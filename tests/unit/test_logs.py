@@ -260,3 +260,18 @@ def test_lines_of_many_threads_are_whole() -> None:
     lines = stream.getvalue().splitlines()
     assert len(lines) == 200
     assert {json.loads(line)["message"] for line in lines} == {"x" * 500}
+
+
+def test_what_a_library_repeats_is_told_every_ten_seconds() -> None:
+    """A broker that is away would fill the disk of the host; our own lines are never held back."""
+    now = 0.0
+    sparing = logs._Sparing(lambda: now)
+
+    def passes(name: str, text: str) -> bool:
+        return sparing.filter(logging.LogRecord(name, logging.ERROR, "", 0, text, (now,), None))
+
+    assert [passes("aiokafka.conn", "no %s") for _ in range(3)] == [True, False, False]
+    assert passes("aiokafka.conn", "other")
+    assert all(passes("spoolsink.engine", "same") for _ in range(3))
+    now = 10.0
+    assert passes("aiokafka.conn", "no %s")
