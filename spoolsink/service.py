@@ -138,8 +138,11 @@ class Service:
             logs.hide(reveal(secret) or "")
 
     def _write_address(self, address: str) -> None:
+        directory = Path(self.config.spool.directory)
         with suppress(OSError):
-            (Path(self.config.spool.directory) / "admin.address").write_text(f"{address}\n")
+            # In memory mode nobody else has made it.
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (directory / "admin.address").write_text(f"{address}\n")
 
     async def _show_status(self) -> None:
         while self._status is not None:
