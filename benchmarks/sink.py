@@ -40,7 +40,6 @@ class SinkProcess:
 
     def start(self) -> None:
         """Returns when the admin port is open; raises RuntimeError with the log's end."""
-        # With the spool in memory nobody else makes it, and the address is told in it.
         spool = {**_section(self._settings, "spool"), "directory": str(self.spool)}
         admin = {"listen": "127.0.0.1:0"}
         self._config.write_text(yaml.safe_dump({**self._settings, "spool": spool, "admin": admin}))

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from spoolsink.errors import SpoolError
 from spoolsink.ledger import Ledger, LocalCut
