@@ -26,6 +26,7 @@ from spoolsink.errors import (
     ConsumerError,
     ObjectStoreError,
     OperatorStoreError,
+    RetryableStoreError,
     SpoolError,
 )
 from spoolsink.health import Health
@@ -49,6 +50,7 @@ _OWNER_BYTES = 4
 _LOOK_SECONDS = 0.5
 _END_SECONDS = 1.0
 _SILENCE_SECONDS = 120.0
+_OBJECTS_SECONDS = 5.0
 
 
 class Engine:
@@ -328,10 +330,16 @@ class Engine:
             log.info("%d abandoned multipart uploads aborted", count)
 
     async def _has_objects(self, topic: str) -> bool | None:
+        """Asked in the pipeline's loop: an S3 that hangs may not stop it for long."""
         prefix = self._policies.naming.topic_prefix(topic)
-        return await self.store.has_objects(
-            prefix, lambda key: key.rpartition("/")[2].startswith(f"{topic}+")
-        )
+        try:
+            async with asyncio.timeout(_OBJECTS_SECONDS):
+                return await self.store.has_objects(
+                    prefix, lambda key: key.rpartition("/")[2].startswith(f"{topic}+")
+                )
+        except TimeoutError as error:
+            told = ("ListObjectsV2", "Deadline", f"no answer in {_OBJECTS_SECONDS:.0f} s")
+            raise RetryableStoreError(*told, self.store.bucket) from error
 
     def _requested(self, operation: str) -> None:
         self.metrics.counters["s3_requests"].labels(operation).inc()
