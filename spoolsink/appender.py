@@ -14,10 +14,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from spoolsink.bad_records import BadRecordPolicy, BadRecords
 from spoolsink.boundaries import Boundaries, OpenObject, Piece, Promise, grouped
 from spoolsink.cut import Cut, CutObject
 from spoolsink.cuts import PartitionCuts
-from spoolsink.encoder import TAG_MARK, Encoded, Encoder
+from spoolsink.encoder import DEAD_LETTERS, TAG_MARK, Encoded, Encoder
 from spoolsink.errors import RecordError, RegistryAwayError, SchemaNeeded, SpoolError
 from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
@@ -32,9 +33,6 @@ log = logging.getLogger(__name__)
 _SCHEMAS_OF_A_BATCH = 1_000
 """The registry's cache holds so many: a batch that needs more would be fetched for, for ever."""
 
-_CORRUPT_READS = 3
-"""How often a damaged batch is fetched again before it is a bad record."""
-
 
 @dataclass(frozen=True, slots=True)
 class Policies:
@@ -44,7 +42,7 @@ class Policies:
     schema_text: Callable[[str], str]
     naming: Naming
     boundaries: Boundaries
-    skips_errors: bool
+    bad_records: BadRecordPolicy
     monotonic: Callable[[], float]
     wall_ms: Callable[[], int]
 
@@ -77,7 +75,7 @@ class Appender:
         self._last_wall_ms = 0
         self._instant_ms = 0
         self._sealed_count = 0
-        self._corrupt_reads = 0
+        self._bad = BadRecords(policies.bad_records, metrics)
 
     # -- what others may ask -------------------------------------------------------------------
 
@@ -115,23 +113,23 @@ class Appender:
 
         The position then stands where the rest begins, and the caller reads it again later.
         Raises SpoolError when rows could not be written: what is open must be read again; and
-        RegistryAwayError with the position before what could not be converted.
+        RegistryAwayError or DeadLetterAwayError with the position before what has to wait.
         """
         if self.stopped is not None or batch.start != self.cuts.open.position:
             return True
         if batch.refusal is not None:
             await self._refused(batch)
             return True
-        self._corrupt_reads = 0
         encoded = whole = await self._encode(batch)
-        stop = encoded.rejected[0] if encoded.rejected and self._stops else None
+        stop = self._bad.stop_in(encoded)
         end = encoded.next_offset if stop is None else stop.offset
+        await self._bad.send(batch, encoded, end)
         while True:
             piece = self._next_piece(encoded, end)
             groups = grouped(encoded.places[: piece.rows])
             new = sum(place not in self._open for place, _ in groups)
             if groups and not self._spool.has_room(sum(encoded.sizes[: piece.rows]), new):
-                self._count_skipped(batch, whole)
+                self._bad.count(batch, whole, self.cuts.open.position)
                 return False
             await self._take(encoded, piece, groups)
             if piece.reason is not None:
@@ -141,7 +139,7 @@ class Appender:
                 break
             if piece.reason and self._policies.encoder.layout.uses_wallclock:
                 encoded = await self._encode(batch.since(self.cuts.open.position))
-        self._count_skipped(batch, whole)
+        self._bad.count(batch, whole, self.cuts.open.position)
         if stop is not None:
             await self._stop(stop.error)
         return True
@@ -153,10 +151,6 @@ class Appender:
             self.cuts.appended(next_offset if limit is None else min(next_offset, limit), 0)
             if self.cuts.must_seal:
                 await self.seal(RotationReason.REPEAT)
-
-    @property
-    def _stops(self) -> bool:
-        return not self._policies.skips_errors
 
     async def _encode(self, batch: Batch) -> Encoded:
         """Raises RegistryAwayError where a schema is needed and cannot be had now."""
@@ -209,7 +203,7 @@ class Appender:
             held = self._open[place] = OpenObject(
                 self._splits.get(place, 0),
                 offsets[0],
-                schema=self._policies.schema_text(place.partition(TAG_MARK)[2]),
+                schema=self._schema_of(place),
             )
         joined = b"".join(encoded_rows)
         key = SegmentKey(self.tp, place, held.split)
@@ -217,6 +211,11 @@ class Appender:
         held.last = offsets[-1]
         held.records += len(offsets)
         held.encoded_bytes += len(joined)
+
+    def _schema_of(self, place: str) -> str:
+        if place == DEAD_LETTERS:
+            return DEAD_LETTERS
+        return self._policies.schema_text(place.partition(TAG_MARK)[2])
 
     def _begin(self) -> None:
         if self._progress is None:
@@ -339,33 +338,15 @@ class Appender:
 
     # -- bad records ---------------------------------------------------------------------------
 
-    def _count_skipped(self, batch: Batch, encoded: Encoded) -> None:
-        """What the position has passed of the batch without writing it."""
-        position, skipped = self.cuts.open.position, self._metrics.counters["records_skipped"]
-        for rejected in encoded.rejected:
-            if batch.start <= rejected.offset < position:
-                skipped.labels(self.tp.topic, rejected.error.stage).inc()
-        if encoded.nulls_skipped and position >= encoded.next_offset:
-            skipped.labels(self.tp.topic, "null").inc(encoded.nulls_skipped)
-
     async def _refused(self, batch: Batch) -> None:
         """A Kafka batch that is too large or damaged: passed by as a whole, or the end."""
-        refusal = batch.refusal
-        assert refusal is not None
-        if refusal.reason == "corrupt" and self._corrupt_reads < _CORRUPT_READS:
-            # Perhaps only on its way here: another fetch may go to another replica.
-            self._corrupt_reads += 1
+        assert batch.refusal is not None
+        if self._bad.is_reread(batch):
             self.must_reread = True
-            return
-        self._corrupt_reads = 0
-        # Damage to a header says nothing of where the next batch begins: that cannot be skipped.
-        if self._stops or batch.next_offset == batch.start:
-            await self._stop(RecordError(refusal.message, self.tp, batch.start))
-            return
-        self._metrics.counters["records_skipped"].labels(self.tp.topic, refusal.reason).inc(
-            refusal.records
-        )
-        await self.pass_by(batch.next_offset)
+        elif self._bad.stops_at(batch):
+            await self._stop(RecordError(batch.refusal.message, self.tp, batch.start))
+        else:
+            await self.pass_by(batch.next_offset)
 
     async def _stop(self, error: RecordError) -> None:
         self.stopped = error

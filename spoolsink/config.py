@@ -15,7 +15,7 @@ from typing import get_args
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from spoolsink.config_model import Config
-from spoolsink.config_rules import contradictions, not_built
+from spoolsink.config_rules import contradictions
 from spoolsink.config_source import KeyPath, Source, read
 from spoolsink.errors import ConfigError
 
@@ -43,7 +43,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     elif not problems:
         problems.append((1, "must be a mapping of keys"))
     if config is not None:
-        rules = [*contradictions(config), *not_built(config)]
+        rules = contradictions(config)
         problems += [
             (source.line_of(where), f"{_dotted(where)}: {what}")
             for where, what in rules

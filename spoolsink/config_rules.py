@@ -1,4 +1,4 @@
-"""What no single key can tell: contradictions between keys, and values that are not built yet."""
+"""What no single key can tell: contradictions between keys, and texts that cannot be read."""
 
 import re
 from collections.abc import Iterator
@@ -18,19 +18,12 @@ _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _DAY_SECONDS = 86_400
 _MAX_PART_BYTES = 5 * 1024 * MIB
-_NOT_BUILT = "is not built yet"
 
 
 def contradictions(config: Config) -> Iterator[Problem]:
     """Every pair of keys that cannot stand together, and every text that cannot be read."""
     for rule in (_kafka, _records, _layout, format_rules, _rotate, _spool, _s3, _admin):
         yield from rule(config)
-
-
-def not_built(config: Config) -> Iterator[Problem]:
-    """Values whose feature this version does not have: refused, never ignored."""
-    if config.records.on_error == "dead_letter":
-        yield ("records", "on_error"), f"dead_letter {_NOT_BUILT}"
 
 
 def _kafka(config: Config) -> Iterator[Problem]:
@@ -64,8 +57,21 @@ def _records(config: Config) -> Iterator[Problem]:
         yield ("records", "dead_letter"), "on_error: dead_letter needs one of topic and prefix"
     if records.on_error != "dead_letter" and letters.count(None) != len(letters):
         yield ("records", "dead_letter"), "only used with on_error: dead_letter"
+    yield from _dead_letter(config)
     if records.form == "full" and config.format.type in {"text", "bytes", "csv"}:
         yield ("records", "form"), f"full cannot be written as {config.format.type}"
+
+
+def _dead_letter(config: Config) -> Iterator[Problem]:
+    where, letters = ("records", "dead_letter"), config.records.dead_letter
+    if letters.topic is not None and letters.topic in (config.kafka.topics or ()):
+        yield (*where, "topic"), f"'{letters.topic}' is read by this sink itself"
+    if letters.prefix is None:
+        return
+    for problem in check_path(letters.prefix):
+        yield (*where, "prefix"), problem
+    if letters.prefix in {"", config.layout.prefix}:
+        yield (*where, "prefix"), "must be a prefix of its own"
 
 
 def _layout(config: Config) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from typing import Protocol
 from spoolsink.appender import Appender
 from spoolsink.consumer import Membership
 from spoolsink.cut import Commit, Cut, CutObject, ObjectState
+from spoolsink.encoder import DEAD_LETTERS
 from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError, SpoolError
 from spoolsink.fault_points import is_armed, reach
 from spoolsink.health import Health
@@ -44,6 +45,8 @@ _READ_BACKS = 3
 _CONFLICT_SECONDS = 15.0
 _COMMIT_OVERHEAD_BYTES = 64
 _LAST_OBJECTS = 20
+_LETTERS_TYPE = "application/x-ndjson"
+"""Of dead letters, whatever the format of the rest is."""
 
 # Kafka's error codes of OffsetCommit, by what they mean for us (KIP-848's table of group errors).
 _REFUSED = {22, 25, 27, 82}  # illegal generation, unknown member, rebalance, fenced instance
@@ -160,7 +163,7 @@ class Delivery:
             body=lambda: self._body(segment),
             size_bytes=segment.summary.size_bytes,
             metadata=self._naming.metadata(segment.label, segment.summary),
-            content_type=self._content_type,
+            content_type=_LETTERS_TYPE if _is_letters(segment) else self._content_type,
         )
         started = self._monotonic()
         reach("upload.before")
@@ -218,7 +221,9 @@ class Delivery:
     def _body(self, segment: SealedSegment) -> Iterator[bytes]:
         sent = self._metrics.counters["upload_bytes"]
         schema, seed = segment.label.schema, segment.summary.digest
-        for chunk in self._make_body(segment.read(), schema, seed):
+        rows = segment.read()
+        chunks = rows if _is_letters(segment) else self._make_body(rows, schema, seed)
+        for chunk in chunks:
             sent.inc(len(chunk))
             yield chunk
 
@@ -360,6 +365,10 @@ class Delivery:
             log.warning("%s: files of a committed cut stay: %s", appender.tp, error)
         reach("delete.after")
         self.wake.set()
+
+
+def _is_letters(segment: SealedSegment) -> bool:
+    return segment.label.schema == DEAD_LETTERS
 
 
 def local_cut(tp: TopicPartition, cut: Cut) -> LocalCut:

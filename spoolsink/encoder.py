@@ -23,6 +23,9 @@ from spoolsink.layout import MAX_KEY_BYTES, walk
 from spoolsink.layout_template import Path
 from spoolsink.records import Batch
 
+DEAD_LETTERS = "\0dead letters"
+"""The place of records that are written under `dead_letter.prefix`; no S3 partition has a NUL."""
+
 TAG_MARK = "\0"
 """Between an S3 partition and what tells rows of different schemas in it apart."""
 
@@ -55,6 +58,7 @@ class Rejected(NamedTuple):
 
     offset: int
     error: RecordError
+    must_stop: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -181,9 +185,14 @@ class Encoder:
         needs_times: bool,
         key_bytes: Callable[[Batch, str, int], int],
         unwrap: Callable[[bytes], bytes] | None = None,
+        dead_letter: Callable[[Batch, int, RecordError], bytes] | None = None,
     ) -> None:
-        """`unwrap` takes the frame or envelope off a value; what is within is read by `values`."""
+        """`unwrap` takes the frame or envelope off a value; what is within is read by `values`.
+
+        `dead_letter` makes a row of a record that is written under the prefix of dead letters.
+        """
         self._unwrap = unwrap
+        self._dead_letter = dead_letter
         self._values = values
         self._keys = keys
         self.layout = layout
@@ -213,7 +222,7 @@ class Encoder:
             rejected += (Rejected(kept.offsets[i], _at(kept, i, e)) for i, e in bad.items())
             kept = _without(kept, bad)
         times = self._times(kept, values, instant_ms) if self._needs_times else None
-        return Encoded(
+        encoded = Encoded(
             batch=kept,
             next_offset=batch.next_offset,
             offsets=kept.offsets,
@@ -224,6 +233,9 @@ class Encoder:
             rejected=tuple(sorted(rejected, key=lambda r: r.offset)),
             nulls_skipped=nulls,
         )
+        if rejected and self._dead_letter is not None:
+            return _with_letters(batch, encoded, self._dead_letter)
+        return encoded
 
     def _unwrapped(
         self, batch: Batch, unwrap: Callable[[bytes], bytes], rejected: list[Rejected]
@@ -243,7 +255,9 @@ class Encoder:
         nulls = {i: FormatError("null value") for i, v in enumerate(batch.values) if v is None}
         if self._null_values == "skip":
             return _without(batch, nulls), len(nulls)
-        rejected += (Rejected(batch.offsets[i], _at(batch, i, e)) for i, e in nulls.items())
+        # `on_null_value: stop` stops, whatever `on_error` says.
+        found = ((batch.offsets[i], _at(batch, i, error)) for i, error in nulls.items())
+        rejected += (Rejected(offset, error, must_stop=True) for offset, error in found)
         return _without(batch, nulls), 0
 
     def _written(
@@ -285,6 +299,30 @@ class Encoder:
         times = self.layout.times_ms(batch, values, instant_ms)
         # A time that cannot be read fires nothing; where the layout needs it, it is an error.
         return [None if isinstance(time, LayoutError) else time for time in times]
+
+
+def _with_letters(
+    batch: Batch, encoded: Encoded, write: Callable[[Batch, int, RecordError], bytes]
+) -> Encoded:
+    """The same with the rejected records as rows of the dead letters, in offset order."""
+    letters = {r.offset: r.error for r in encoded.rejected if not r.must_stop}
+    rows = dict(zip(encoded.offsets, zip(encoded.rows, encoded.places, strict=True), strict=True))
+    times = dict(zip(encoded.offsets, encoded.times_ms or (), strict=False))
+    kept = [i for i, offset in enumerate(batch.offsets) if offset in rows or offset in letters]
+    for index in kept:
+        offset = batch.offsets[index]
+        if offset in letters:
+            rows[offset] = (write(batch, index, letters[offset]), DEAD_LETTERS)
+    offsets = [batch.offsets[index] for index in kept]
+    return replace(
+        encoded,
+        batch=_without(batch, {i: None for i in range(len(batch)) if i not in set(kept)}),
+        offsets=offsets,
+        rows=[rows[offset][0] for offset in offsets],
+        places=[rows[offset][1] for offset in offsets],
+        sizes=[len(rows[offset][0]) for offset in offsets],
+        times_ms=None if encoded.times_ms is None else [times.get(o) for o in offsets],
+    )
 
 
 def _has_schemas(converter: Converter) -> TypeGuard[SchemaConverter]:

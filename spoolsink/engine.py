@@ -62,7 +62,8 @@ class Engine:
         self.health = health
         self._form = wiring.make_form(config)
         self._registry = wiring.make_registry(config)
-        self._policies = wiring.make_policies(config, self._form, self._registry)
+        self._letters = wiring.make_letters(config)
+        self._policies = wiring.make_policies(config, self._form, self._registry, self._letters)
         self.spool = wiring.make_spool(config)
         self.appenders: dict[TopicPartition, Appender] = {}
         self.store = ObjectStore(config.s3, on_request=self._requested, reveal=reveal)
@@ -130,6 +131,8 @@ class Engine:
         finally:
             if self._registry is not None:
                 await self._registry.close()
+            if self._letters is not None:
+                await self._letters.close()
             await asyncio.to_thread(self.spool.close)
 
     def _join(self, local: list[LocalCut]) -> None:

@@ -20,6 +20,7 @@ SpoolsinkError
 │   └── OffsetLostError            the committed offset is not in the log
 ├── RegistryAwayError              the schema registry is away or refuses: hold, ask again
 ├── SchemaNeeded                   a record needs a schema that is not here yet: fetch, encode again
+├── DeadLetterAwayError            the dead letter topic does not answer: hold, send again
 ├── AdminError                     the admin port cannot be opened
 └── AllStoppedError                every topic partition stopped at a bad record
 
@@ -182,6 +183,10 @@ class SchemaNeeded(SpoolsinkError):  # noqa: N818 (an instruction to the pipelin
         super().__init__(f"schema id {schema_id} is not fetched yet")
         self.schema_id = schema_id
         self.fetch = fetch
+
+
+class DeadLetterAwayError(SpoolsinkError):
+    """A dead letter was not acknowledged: the record it is about is not passed."""
 
 
 class AdminError(SpoolsinkError):

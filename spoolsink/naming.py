@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spoolsink.encoder import TAG_MARK
+from spoolsink.encoder import DEAD_LETTERS, TAG_MARK
 from spoolsink.layout import directory_of, object_key
 from spoolsink.records import Batch, TopicPartition
 from spoolsink.segment import SegmentLabel, SegmentSummary
@@ -25,14 +25,14 @@ class Naming:
     extension: str
     file_name: Literal["range", "connect"]
     sink: str
+    dead_letter_prefix: str = ""
 
     def key(self, tp: TopicPartition, place: str, first: int, last: int) -> str:
         """The first choice."""
         directory = self._directory(tp, place)
         shown_last = None if self.file_name == "connect" else last
-        return object_key(
-            directory, tp.topic, tp.partition, first, shown_last, extension=self.extension
-        )
+        extension = self._extension(place == DEAD_LETTERS)
+        return object_key(directory, tp.topic, tp.partition, first, shown_last, extension=extension)
 
     def keys(self, label: SegmentLabel, summary: SegmentSummary) -> Sequence[str]:
         """In the order in which they are tried when taken by other content."""
@@ -45,7 +45,7 @@ class Naming:
                 label.partition,
                 summary.first,
                 summary.last,
-                extension=self.extension,
+                extension=self._extension(label.schema == DEAD_LETTERS),
                 digest=shown,
             )
             for shown in ("", digest)
@@ -78,6 +78,11 @@ class Naming:
         directory = directory_of(self.prefix, topic if self.topic_directory else "", "")
         return f"{directory}/" if directory else ""
 
+    def _extension(self, is_letter: bool) -> str:  # noqa: FBT001 (private)
+        return ".json" if is_letter else self.extension
+
     def _directory(self, tp: TopicPartition, place: str) -> str:
+        if place == DEAD_LETTERS:
+            return f"{self.dead_letter_prefix}/{tp.topic}/partition={tp.partition}"
         s3_partition = place.partition(TAG_MARK)[0]
         return directory_of(self.prefix, tp.topic if self.topic_directory else "", s3_partition)

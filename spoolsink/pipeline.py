@@ -20,7 +20,7 @@ from spoolsink.assignment import Assignment
 from spoolsink.consumer import GroupConsumer, Polled
 from spoolsink.cut import ObjectState
 from spoolsink.delivery import Delivery
-from spoolsink.errors import ConsumerError, RegistryAwayError, SpoolError
+from spoolsink.errors import ConsumerError, DeadLetterAwayError, RegistryAwayError, SpoolError
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
 from spoolsink.records import TopicPartition
@@ -139,7 +139,7 @@ class Pipeline:
                     break
             except SpoolError as error:
                 self._lost(appender, error)
-            except RegistryAwayError as error:
+            except (RegistryAwayError, DeadLetterAwayError) as error:
                 # Asked again when the hold is over; the position stands before the batch.
                 self._assignment.hold(tp, str(error))
             if appender.stopped is not None:

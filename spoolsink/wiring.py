@@ -6,16 +6,19 @@ from random import SystemRandom
 
 from spoolsink.appender import Policies
 from spoolsink.backoff import Backoff
+from spoolsink.bad_records import BadRecordPolicy
 from spoolsink.boundaries import Boundaries
 from spoolsink.config import reveal
 from spoolsink.config_model import Config
 from spoolsink.converters import make_converter
 from spoolsink.converters.json import JsonConverter
 from spoolsink.converters.registry import SchemaRegistry
+from spoolsink.dead_letters import DeadLetterTopic
 from spoolsink.encoder import Encoder, Placing, Side
 from spoolsink.errors import ConfigError
 from spoolsink.formats import Format, make_format
 from spoolsink.formats.columns import make_column
+from spoolsink.formats.line_rows import dead_letter_row
 from spoolsink.layout import Layout
 from spoolsink.layout_class import ClassLayout
 from spoolsink.naming import Naming
@@ -86,6 +89,7 @@ def make_naming(config: Config, form: Format) -> Naming:
         extension=form.extension,
         file_name=config.layout.file_name,
         sink=config.name,
+        dead_letter_prefix=config.records.dead_letter.prefix or "",
     )
 
 
@@ -112,7 +116,20 @@ def make_layout(config: Config) -> Placing:
     )
 
 
-def make_policies(config: Config, form: Format, registry: SchemaRegistry | None = None) -> Policies:
+def make_letters(config: Config) -> DeadLetterTopic | None:
+    """The topic of bad records, when there is one."""
+    topic = config.records.dead_letter.topic
+    if config.records.on_error != "dead_letter" or topic is None:
+        return None
+    return DeadLetterTopic(config.kafka, topic, sink=config.name)
+
+
+def make_policies(
+    config: Config,
+    form: Format,
+    registry: SchemaRegistry | None = None,
+    letters: DeadLetterTopic | None = None,
+) -> Policies:
     """What every topic partition shares; raises ConfigError for classes that cannot be loaded."""
     layout, rotate = make_layout(config), config.rotate
     rotation = Rotation(
@@ -130,7 +147,12 @@ def make_policies(config: Config, form: Format, registry: SchemaRegistry | None 
         schema_text=form.schema_text,
         naming=naming,
         boundaries=Boundaries(rotation, splits, rotate.max_open),
-        skips_errors=config.records.on_error == "skip",
+        bad_records=BadRecordPolicy(
+            stops=config.records.on_error == "stop",
+            are_letters=config.records.on_error == "dead_letter",
+            max_in_a_row=config.records.max_errors_in_a_row,
+            topic=letters,
+        ),
         monotonic=time.monotonic,
         wall_ms=lambda: time.time_ns() // 1_000_000,
     )
@@ -155,6 +177,7 @@ def _make_encoder(
         value = JsonConverter()
     return Encoder(
         unwrap=unwrap,
+        dead_letter=dead_letter_row if records.dead_letter.prefix is not None else None,
         values=Side(
             records.value,
             value,

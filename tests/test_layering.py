@@ -22,7 +22,7 @@ ROWS = [
     {"store_session"},
     {"store_errors", "object_store", "store_probe", "store_sweep"},
     {"body_parts", "uploader"},
-    {"appender", "delivery", "takeover"},
+    {"dead_letters", "bad_records", "appender", "delivery", "takeover"},
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine", "connect_check"},
     {"service", "admin", "connect_rest", "status_line"},
@@ -40,6 +40,7 @@ ROWS = [
 
 DOORS = {
     "aiokafka": {
+        "dead_letters",
         *("consumer", "committer", "batch_tap", "kafka_protocol"),
         *("kafka_causes", "kafka_security", "kafka_tokens"),
     },

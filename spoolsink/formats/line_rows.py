@@ -67,6 +67,32 @@ def full_rows(
     return rows
 
 
+def dead_letter_row(batch: Batch, index: int, error: RecordError) -> bytes:
+    """The full form of a record as it came, and what was wrong with it."""
+    key, value = batch.keys[index], batch.values[index]
+    letter = {
+        "topic": batch.tp.topic,
+        "partition": batch.tp.partition,
+        "offset": batch.offsets[index],
+        "timestamp": batch.timestamps[index],
+        "timestamp_type": _TIMESTAMP_TYPES[batch.timestamp_type].decode(),
+        "key": None if key is None else _text_or_base64(key),
+        "headers": [
+            {"key": name, "value": None if data is None else _text_or_base64(data)}
+            for name, data in batch.headers_at(index)
+        ],
+        "value": None if value is None else _text_or_base64(value),
+        **({"tombstone": True} if value is None else {}),
+        "error": {
+            "stage": error.stage,
+            "class": type(error).__name__,
+            # Of a message that quotes the record, with what JSON cannot say in it.
+            "message": error.message.encode(errors="backslashreplace").decode(),
+        },
+    }
+    return encode(letter) + b"\n"
+
+
 def _envelope(
     parts: tuple[bytes, bytes, Batch, int, bytes | FormatError, bytes | FormatError],
 ) -> bytes:

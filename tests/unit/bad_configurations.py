@@ -173,8 +173,15 @@ TABLE: list[tuple[str, list[str]]] = [
         BASE + "records: {on_error: dead_letter}",
         [
             "sink.yaml:7: records.dead_letter: on_error: dead_letter needs one of topic and prefix",
-            "sink.yaml:7: records.on_error: dead_letter is not built yet",
         ],
+    ),
+    (
+        BASE + "records: {on_error: dead_letter, dead_letter: {prefix: topics}}",
+        ["sink.yaml:7: records.dead_letter.prefix: must be a prefix of its own"],
+    ),
+    (
+        BASE + "records: {on_error: dead_letter, dead_letter: {prefix: /a}}",
+        ["sink.yaml:7: records.dead_letter.prefix: may not begin or end with '/'"],
     ),
     (
         BASE + "records: {dead_letter: {topic: t}}",

@@ -179,3 +179,56 @@ async def test_damage_that_does_not_say_where_it_ends_is_never_skipped() -> None
     bench = Bench(records={"on_error": "skip"})
     await bench.append(*[refused(0, 0, CORRUPT)] * 4)
     assert bench.appender.stopped is not None
+
+
+# -- dead letters, and too many bad records in a row ----------------------------------------------
+
+
+LETTERS = {"on_error": "dead_letter", "dead_letter": {"prefix": "dead"}}
+
+
+async def test_dead_letters_under_a_prefix_are_objects_of_the_cut() -> None:
+    bench = Bench(records=LETTERS)
+    await bench.append(batch_of([*docs("a"), b"{bad", *docs("a"), b"\xff"]))
+    await bench.appender.seal(RotationReason.FLUSH)
+    assert bench.ranges == [(0, 4)]
+    assert sorted((o.key, o.records) for o in bench.objects) == [
+        ("dead/orders/partition=0/orders+0+0000000001+0000000003.json", 2),
+        ("topics/orders/p=a/orders+0+0000000000+0000000002.json", 2),
+    ]
+    assert bench.counted("dead_letters", "orders") == 2
+
+
+async def test_dead_letters_under_a_prefix_count_for_the_limit_of_records() -> None:
+    bench = Bench(records=LETTERS)
+    limited = Bench(records=LETTERS, rotate={"records": 2})
+    batch = batch_of([b"{bad", *docs("a"), b"{bad", *docs("a")])
+    await limited.append(batch)
+    assert limited.ranges == [(0, 2), (2, 4)]
+    await bench.append(batch)
+    assert bench.ranges == []
+
+
+async def test_so_many_bad_records_in_a_row_stop_the_topic_partition() -> None:
+    bench = Bench(records={"on_error": "skip", "max_errors_in_a_row": 3})
+    await bench.append(batch_of([b"{", b"{", *docs("a"), b"{"]))
+    assert bench.appender.stopped is None
+    await bench.append(batch_of([b"{", b"{", *docs("a")], 4))
+    assert bench.appender.stopped is not None
+    assert bench.appender.stopped.offset == 5
+    assert bench.ranges == [(0, 5)]
+
+
+async def test_a_good_record_between_begins_the_count_anew() -> None:
+    bench = Bench(records={"on_error": "skip", "max_errors_in_a_row": 2})
+    for start in range(0, 12, 3):
+        await bench.append(batch_of([*docs("a"), b"{", *docs("a")], start))
+    assert bench.appender.stopped is None
+
+
+async def test_a_null_that_must_stop_stops_also_where_errors_are_skipped() -> None:
+    bench = Bench(records={"on_error": "skip", "on_null_value": "stop"})
+    await bench.append(batch_of([*docs("a"), b"{bad", None, *docs("a")]))
+    assert bench.appender.stopped is not None
+    assert bench.appender.stopped.offset == 2
+    assert bench.ranges == [(0, 2)]
