@@ -17,6 +17,7 @@ from spoolsink.config import load
 from spoolsink.config_model import Config
 from spoolsink.config_types import parse_duration
 from spoolsink.metrics import GAUGES, HISTOGRAMS, Metrics
+from tests.servers import processes
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -24,6 +25,9 @@ UNITS = [DEPLOY / "systemd" / name for name in ("spoolsink.service", "spoolsink@
 RULES = DEPLOY / "prometheus" / "spoolsink.rules.yaml"
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SPOOLSINK_ADMIN_TOKEN")
 GIB = 1024**3
+PROMTOOL = shutil.which("promtool") or (
+    str(processes.PROMTOOL) if processes.PROMTOOL.exists() else None
+)
 
 
 def read(*names: str) -> Any:
@@ -276,14 +280,14 @@ def test_every_alert_is_fired_by_a_unit_test() -> None:
     assert [alert for alert in alerts if alert not in tests] == []
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool (Debian: prometheus)")
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: prometheus)")
 def test_promtool_accepts_the_rules_and_their_unit_tests() -> None:
     for arguments in (
         ("check", "rules", str(RULES)),
         ("check", "config", str(RULES.parent / "prometheus.yaml")),
         ("test", "rules", str(RULES.parent / "spoolsink.rules.test.yaml")),
     ):
-        done = _run("promtool", *arguments)
+        done = _run(str(PROMTOOL), *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
 

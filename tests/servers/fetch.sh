@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cache=${SPOOLSINK_CACHE:-$HOME/.cache/spoolsink}
 kafka=$cache/kafka-4.1.0
 versitygw=$cache/versitygw-1.7.0
+promtool=$cache/promtool
 apicurio=$cache/apicurio-3.0.9
 
 need() {
@@ -37,4 +38,15 @@ if [ ! -e "$apicurio/.complete" ]; then
   tar -xzf "$apicurio/apicurio-registry-app-3.0.9-all.tar.gz" -C "$apicurio"
   rm "$apicurio/apicurio-registry-app-3.0.9-all.tar.gz"
   touch "$apicurio/.complete"
+fi
+if ! command -v promtool >/dev/null 2>&1 && [ ! -x "$promtool/usr/bin/promtool" ]; then
+  # Unpacked, not installed: needs neither root nor a running Prometheus. Elsewhere than on Debian
+  # the one test that wants it says that it is missing.
+  if command -v apt-get >/dev/null 2>&1; then
+    mkdir -p "$promtool"
+    echo "fetching promtool"
+    (cd "$promtool" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+      && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) >/dev/null 2>&1 \
+      || echo "make servers: promtool could not be had (Debian's package prometheus)" >&2
+  fi
 fi

@@ -16,6 +16,7 @@ CACHE = Path(os.environ.get("SPOOLSINK_CACHE", Path.home() / ".cache" / "spoolsi
 KAFKA_JARS = CACHE / "kafka-4.1.0"
 VERSITYGW = CACHE / "versitygw-1.7.0" / "versitygw"
 APICURIO = CACHE / "apicurio-3.0.9"
+PROMTOOL = CACHE / "promtool" / "usr" / "bin" / "promtool"
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
