@@ -22,7 +22,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from spoolsink.errors import SpoolError
+from spoolsink.errors import SpoolError, SpoolFullError, SpoolLockedError
 from spoolsink.ledger import Ledger, LocalCut
 from spoolsink.records import TopicPartition
 from spoolsink.segment import (
@@ -48,11 +48,11 @@ _SEAL_BYTES = HEADER_BYTES + BLOCK_BYTES + FOOTER_BYTES + 1_024 + 249 + 200
 """What an open segment may grow by beside rows: its label has an object key (S3's limit), a topic
 (Kafka's limit), numbers, and the S3 partition, which is counted by itself."""
 
-_FLUSH_BYTES = (256 * 1024, 1024 * 1024)
+_FLUSH_BYTES = (128 * 1024, 1024 * 1024)
 """A segment with so much in memory is written: with few of them the larger (fewer hand-overs to the
 disk's thread), with many the smaller, so that the write buffer stays far below what it may take."""
 
-_FLUSH_SHARE = 8
+_FLUSH_SHARE = 16
 """Of the write buffer, over all open segments."""
 
 _LEDGER_ROOM_BYTES = 1024 * 1024
@@ -119,6 +119,7 @@ class Spool:
 
         Raises:
             SpoolLockedError: another process has it.
+            SpoolFullError: the disk is full.
             SpoolError: it cannot be made or written to, is a symbolic link or somebody else's.
         """
         try:
@@ -131,9 +132,12 @@ class Spool:
             self._file_bytes = files.bytes_in(self.directory) - self._ledger.file_bytes
         except OSError as error:
             self.close()
-            raise SpoolError(f"{self.directory}: {error.strerror}") from error
-        except SpoolError:
+            raise files.start_error(self.directory, error) from error
+        except SpoolError as error:
             self.close()
+            # LMDB does not say that a disk is full.
+            if files.is_full(self.directory) and not isinstance(error, SpoolLockedError):
+                raise SpoolFullError(str(error)) from error
             raise
         return cuts
 
@@ -174,6 +178,11 @@ class Spool:
         """Enough has been uploaded and deleted to poll again."""
         held = self.used_bytes + self.buffered_bytes
         return self._quota.may_resume(held) and not self._free_space.is_short()
+
+    @property
+    def shortage(self) -> str:
+        """What keeps the file system from taking more; empty when nothing does."""
+        return self._free_space.reason()
 
     def open_bytes(self, tp: TopicPartition) -> int:
         """Encoded bytes of a topic partition's open segments."""

@@ -1,5 +1,6 @@
 """What the spool does to its directory and files: blocking, called in its disk thread."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spoolsink.errors import SegmentCorruptError, SpoolError, SpoolLockedError
+from spoolsink.errors import SegmentCorruptError, SpoolError, SpoolFullError, SpoolLockedError
 from spoolsink.segment import (
     SealedSegment,
     SegmentKey,
@@ -29,6 +30,8 @@ _BLOCK_ROWS_BYTES = 1024 * 1024
 though never inside a chunk."""
 
 _FREE_SPACE_SECONDS = 1.0
+_START_BYTES = 64 * 1024
+"""An empty ledger takes 40 KiB."""
 
 Chunk = tuple[int, bytes]
 """Number of records, and their rows joined."""
@@ -51,6 +54,12 @@ class FreeSpace:
             self._asked_at = now
             self._is_short = self._measure()
         return self._is_short
+
+    def reason(self) -> str:
+        """For an operator; empty when there is room."""
+        if not self.is_short():
+            return ""
+        return f"{self._directory}: less than spool.min_free_bytes ({self._min_free_bytes}) left"
 
     def _measure(self) -> bool:
         try:
@@ -126,6 +135,20 @@ def claim(directory: Path) -> int:
         os.close(lock)
         raise
     return lock
+
+
+def start_error(directory: Path, error: OSError) -> SpoolError:
+    """What an error of the system means for a start."""
+    kind = SpoolFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else SpoolError
+    return kind(f"{directory}: {error.strerror}")
+
+
+def is_full(directory: Path) -> bool:
+    """Whether there is no room for so much as a ledger."""
+    try:
+        return shutil.disk_usage(directory).free < _START_BYTES
+    except OSError:
+        return False
 
 
 def segments_of(directory: Path) -> Path:
