@@ -10,14 +10,20 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal
 
 from spoolsink.appender import Appender, object_of
 from spoolsink.consumer import GroupConsumer, Membership
 from spoolsink.cut import Cut, CutObject, TakeoverKind
 from spoolsink.delivery import Delivery, local_cut
-from spoolsink.errors import BrokerRefusedError, ConsumerError, ObjectStoreError, OperatorStoreError
+from spoolsink.errors import (
+    BrokerRefusedError,
+    ConsumerError,
+    ObjectStoreError,
+    OperatorStoreError,
+    SpoolError,
+)
 from spoolsink.health import Health
 from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
@@ -102,10 +108,14 @@ class Assignment:
         now = self._monotonic()
         again = {tp for tp, at in self.held.items() if now >= at}
         await self._drop_unassigned(consumer)
+        if consumer.membership is not None:
+            self.due &= consumer.assigned
         due = {
             tp for tp in (self.due | again) & consumer.assigned if self._is_settled(tp, consumer)
         }
         membership = consumer.membership
+        if not self.due and not again:
+            self._health.clear("start")  # what had no answer went to others meanwhile
         if not due or now < self._retry_at or membership is None:
             return
         try:
@@ -118,11 +128,17 @@ class Assignment:
         for tp, beginning in found.items():
             if consumer.membership != membership:
                 return  # revoked meanwhile, and perhaps others' since: the next one asks again
-            await self._take_over(consumer, tp, beginning)
+            try:
+                await self._take_over(consumer, tp, beginning)
+            except SpoolError as error:
+                self.failing("spool", error)
+                self._delivery.damaged[tp] = str(error)
         if self.appenders and not self.has_begun.is_set():
             self.has_begun.set()
             # What a former process left of topic partitions that are others' now.
-            await self._spool.forget([c for c in self._local if c.tp not in consumer.assigned])
+            await self._tidy(
+                self._spool.forget([c for c in self._local if c.tp not in consumer.assigned])
+            )
             self._local = [c for c in self._local if c.tp in consumer.assigned]
         self._delivery.wake.set()
 
@@ -172,14 +188,14 @@ class Assignment:
         self.tell_losses(appender)
         if takeover.kind is TakeoverKind.CONTINUED:
             appender.finished(takeover.finished)
-            await self._spool.forget([local_cut(tp, cut) for cut in takeover.finished])
+            await self._tidy(self._spool.forget([local_cut(tp, c) for c in takeover.finished]))
             return
         appender.forget_open()
         if appender.stopped is not None:
             # Whoever had it meanwhile went on from elsewhere: what stopped us may be behind.
             appender.stopped = None
             self._health.clear(str(tp))
-        await self._spool.drop_open(tp)
+        await self._tidy(self._spool.drop_open(tp))
         await self._forget(tp, [cut for cut in held if cut not in cuts.sealed], splits)
 
     def tell_losses(self, appender: Appender) -> None:
@@ -198,8 +214,16 @@ class Assignment:
     async def _forget(
         self, tp: TopicPartition, cuts: Sequence[Cut], splits: Sequence[CutObject]
     ) -> None:
-        await self._spool.forget([local_cut(tp, cut) for cut in cuts])
-        await self._spool.drop([o.segment for o in splits if isinstance(o.segment, SealedSegment)])
+        split_off = [o.segment for o in splits if isinstance(o.segment, SealedSegment)]
+        await self._tidy(self._spool.forget([local_cut(tp, cut) for cut in cuts]))
+        await self._tidy(self._spool.drop(split_off))
+
+    async def _tidy(self, work: Awaitable[object]) -> None:
+        """Files of no use any more: where the disk refuses, they stay until the next start."""
+        try:
+            await work
+        except SpoolError as error:
+            log.warning("files that are of no use any more stay: %s", error)
 
     async def _may_pass(self, appender: Appender, log_range: OffsetRange) -> bool:
         """The log begins behind the position: stop there, or go on and count."""
@@ -253,7 +277,7 @@ class Assignment:
         self._delivery.damaged.pop(tp, None)
         for source in (f"{tp}", f"{tp} key", f"{tp} commit"):
             self._health.clear(source)
-        await self._spool.drop_open(tp)
+        await self._tidy(self._spool.drop_open(tp))
         await self._forget(tp, list(appender.cuts.sealed), splits)
 
     # -- what holds -------------------------------------------------------------------------
@@ -271,7 +295,7 @@ class Assignment:
 
     def failing(self, source: str, error: Exception) -> None:
         """Something has no answer; it is asked again."""
-        is_operator = isinstance(error, BrokerRefusedError | OperatorStoreError)
+        is_operator = isinstance(error, BrokerRefusedError | OperatorStoreError | SpoolError)
         if self._health.fail(source, str(error), is_operator=is_operator):
             log.error("%s: %s", source, error)
 

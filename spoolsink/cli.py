@@ -20,6 +20,7 @@ from spoolsink.ddl import ENGINES, run_ddl
 from spoolsink.errors import ConfigError
 from spoolsink.service import EXIT_FAULT, run_service, terminal_status
 from spoolsink.spool_tools import run_spool
+from spoolsink.wiring import check_buildable
 
 EXIT_BAD_CONFIGURATION = 2
 MAX_DEMO_SECONDS = 3600
@@ -144,6 +145,10 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _check(path: Path, environ: Mapping[str, str], *, connects: bool) -> int:
     config = load(path, environ)
+    try:
+        check_buildable(config)
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {text}" for text in error.problems]) from error
     topics = ", ".join(config.kafka.topics or (f"/{config.kafka.topics_pattern}/",))
     print(f"{path}: fine")
     print(f"  {topics} as group {config.group_id}")

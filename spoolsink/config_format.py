@@ -1,8 +1,9 @@
 """The rules of `format`: codecs, columns, and what a container needs to know of its values."""
 
+import re
 from collections.abc import Iterator
 
-from spoolsink.config_model import ColumnSection, Config
+from spoolsink.config_model import ColumnSection, Config, FormatSection
 from spoolsink.config_source import KeyPath
 from spoolsink.formats.columns import make_column
 
@@ -14,6 +15,7 @@ _COMPRESSIONS = {
     "parquet": ("none", "snappy", "gzip", "zstd"),
 }
 _DEFLATE_LEVELS = 9
+_EXTENSION = re.compile(r"(?:\.[^/\x00-\x1f\x7f]*)?")
 _WITHOUT_SCHEMA = ("bytes", "string", "cbor", "msgpack")
 
 
@@ -31,6 +33,11 @@ def format_rules(config: Config) -> Iterator[Problem]:
         yield ("format", "compression_level"), "without a compression that has levels"
     if form.header and form.type != "csv":
         yield ("format", "header"), "only used with csv"
+    if form.separator != FormatSection.model_fields["separator"].default and form.type != "bytes":
+        yield ("format", "separator"), "only used with bytes"
+    if form.extension is not None and not _EXTENSION.fullmatch(form.extension):
+        text = f"found {form.extension!r}; allowed: nothing, or a text that begins with a dot"
+        yield ("format", "extension"), text
     yield from _columns(form.columns or ())
     if not form.columns and _needs_columns(config):
         yield ("format", "columns"), f"required with {form.type} of values without a schema"

@@ -16,6 +16,7 @@ from spoolsink.config_types import (
     Size,
     SizeOrZero,
     Text,
+    Word,
     Words,
     as_tuple,
     count_between,
@@ -110,7 +111,7 @@ class LayoutSection(Section):
     time_unit: Literal["auto", "s", "ms", "us", "ns"] = "auto"
     time_bucket: Duration | None = None
     missing: Literal["default", "error"] = "default"
-    missing_value: Text = "__HIVE_DEFAULT_PARTITION__"
+    missing_value: Word = "__HIVE_DEFAULT_PARTITION__"
     file_name: Literal["range", "connect"] = "range"
 
 
@@ -150,7 +151,7 @@ class Rotate(Section):
 class SpoolSection(Section):
     """`spool`."""
 
-    directory: Text = "./spool"
+    directory: Word = "./spool"
     mode: Literal["disk", "memory"] = "disk"
     max_bytes: Size = 10 * GIB
     min_free_bytes: SizeOrZero = GIB
@@ -173,7 +174,7 @@ class AssumeRole(Section):
 class S3(Section):
     """`s3`."""
 
-    bucket: Text
+    bucket: Word
     region: Text | None = None
     endpoint_url: Text | None = None
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
@@ -208,7 +209,7 @@ class Admin(Section):
 class Config(Section):
     """The whole file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+$")]
+    name: Annotated[Text, Field(pattern=r"^[A-Za-z0-9._-]+$")]
     kafka: Kafka
     records: Records = Records()
     layout: LayoutSection = LayoutSection()

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
+from zoneinfo import available_timezones
 
 from spoolsink.config_format import format_rules
 from spoolsink.config_model import MIB, AssumeRole, Config, LayoutSection
 from spoolsink.config_security import security_rules
 from spoolsink.config_source import KeyPath
+from spoolsink.converters.options import near_miss
 from spoolsink.layout_template import check_path, check_template, parse_path
 from spoolsink.layout_time import zone_of
 
@@ -16,7 +18,10 @@ Problem = tuple[KeyPath, str]
 _CONVERTERS = ("bytes", "string", "json", "avro", "protobuf", "cbor", "msgpack")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_DAY_SECONDS = 86_400
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_TIMES = ("record", "wallclock")
+_DAY_MS = 86_400_000
+_INEXACT_MS = 1e-6
 _MAX_PART_BYTES = 5 * 1024 * MIB
 
 
@@ -33,6 +38,10 @@ def _kafka(config: Config) -> Iterator[Problem]:
     for server in kafka.bootstrap_servers:
         if not _SERVER.fullmatch(server):
             yield ("kafka", "bootstrap_servers"), f"found '{server}'; allowed: host:port"
+    for topic in kafka.topics or ():
+        if not _TOPIC.fullmatch(topic):
+            text = f"found '{topic}'; allowed: letters, digits, '.', '_' and '-'"
+            yield ("kafka", "topics"), text
     if kafka.topics_pattern is not None:
         try:
             re.compile(kafka.topics_pattern)
@@ -51,7 +60,9 @@ def _records(config: Config) -> Iterator[Problem]:
         name = getattr(records, key)
         if name not in _CONVERTERS and not _CLASS.fullmatch(name):
             allowed = " | ".join(_CONVERTERS)
-            yield ("records", key), f"found '{name}'; allowed: {allowed} | package.module:Class"
+            hint = near_miss(name, _CONVERTERS)
+            text = f"found '{name}'; allowed: {allowed} | package.module:Class{hint}"
+            yield ("records", key), text
     letters = (records.dead_letter.topic, records.dead_letter.prefix)
     if records.on_error == "dead_letter" and letters.count(None) != 1:
         yield ("records", "dead_letter"), "on_error: dead_letter needs one of topic and prefix"
@@ -83,12 +94,12 @@ def _layout(config: Config) -> Iterator[Problem]:
     try:
         zone_of(layout.timezone)
     except ValueError as error:
-        yield ("layout", "timezone"), str(error)
+        hint = near_miss(layout.timezone, available_timezones())
+        yield ("layout", "timezone"), f"{error}{hint}"
     yield from _layout_time(layout.time)
-    bucket = layout.time_bucket
-    if bucket is not None and (
-        bucket % _DAY_SECONDS if bucket > _DAY_SECONDS else _DAY_SECONDS % bucket
-    ):
+    for problem in check_path(layout.missing_value):
+        yield ("layout", "missing_value"), problem
+    if layout.time_bucket is not None and not _is_grid_of_days(layout.time_bucket):
         yield ("layout", "time_bucket"), "allowed: a divisor of a day, or whole days"
     yield from _partitioner(layout)
     if layout.file_name == "connect" and config.s3.conditional_writes == "off":
@@ -108,18 +119,19 @@ def _partitioner(layout: LayoutSection) -> Iterator[Problem]:
 
 
 def _is_grid_of_days(seconds: float) -> bool:
-    whole = seconds == int(seconds)
-    return whole and not (
-        seconds % _DAY_SECONDS if seconds > _DAY_SECONDS else _DAY_SECONDS % seconds
-    )
+    # Times have milliseconds and nothing below; a fraction of a second is inexact as a float.
+    step_ms = round(seconds * 1000)
+    if step_ms < 1 or abs(step_ms - seconds * 1000) > _INEXACT_MS:
+        return False
+    return not (step_ms % _DAY_MS if step_ms > _DAY_MS else _DAY_MS % step_ms)
 
 
 def _layout_time(time: str) -> Iterator[Problem]:
-    if time in {"record", "wallclock"} or (time.startswith("header.") and time != "header."):
+    if time in _TIMES or (time.startswith("header.") and time != "header."):
         return
     if not time.startswith("value."):
         allowed = "record | wallclock | value.PATH | header.NAME"
-        yield ("layout", "time"), f"found '{time}'; allowed: {allowed}"
+        yield ("layout", "time"), f"found '{time}'; allowed: {allowed}{near_miss(time, _TIMES)}"
         return
     try:
         parse_path(time.removeprefix("value."))
@@ -130,6 +142,9 @@ def _layout_time(time: str) -> Iterator[Problem]:
 def _rotate(config: Config) -> Iterator[Problem]:
     if config.rotate.interval is not None and config.layout.time == "wallclock":
         yield ("rotate", "interval"), "cannot be used with layout.time: wallclock (use max_age)"
+    if config.rotate.schedule is not None and config.rotate.schedule < 1:
+        # Looked at once a second at least.
+        yield ("rotate", "schedule"), "allowed: 1s or more"
 
 
 def _spool(config: Config) -> Iterator[Problem]:
@@ -142,6 +157,9 @@ def _spool(config: Config) -> Iterator[Problem]:
 
 def _s3(config: Config) -> Iterator[Problem]:
     s3 = config.s3
+    if s3.endpoint_url is not None and not s3.endpoint_url.startswith(("http://", "https://")):
+        text = f"found '{s3.endpoint_url}'; allowed: a URL that begins with http:// or https://"
+        yield ("s3", "endpoint_url"), text
     if not 5 * MIB <= s3.part_size <= _MAX_PART_BYTES:
         yield ("s3", "part_size"), "allowed: 5MiB to 5GiB"
     if (s3.access_key_id is None) != (s3.secret_access_key is None):
@@ -168,6 +186,9 @@ def _admin(config: Config) -> Iterator[Problem]:
     host, colon, port = config.admin.listen.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
         yield ("admin", "listen"), f"found '{config.admin.listen}'; allowed: host:port"
+    elif config.admin.token is not None and not config.admin.token.get_secret_value():
+        # Everybody knows this one: a variable of the environment that was left empty.
+        yield ("admin", "token"), "may not be empty"
     elif config.admin.token is None and not _is_loopback(host.strip("[]")):
         yield ("admin", "token"), "required when admin.listen is not on loopback"
 

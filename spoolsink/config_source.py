@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -22,9 +23,26 @@ _REFERENCE = re.compile(
     r"\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}"
 )
 _BROKEN_REFERENCE = re.compile(r"\$\{[^}]*\}?")
-_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+"""Of the core schema's those that are printed as they are written: `+5` may be a password."""
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 _WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
+
+
+class SpelledFloat(float):
+    """A number that is still the text which was written, where text is wanted (`1e5`, `1.50`)."""
+
+    def __new__(cls, text: str) -> Self:
+        """Of what stands in the file, or came by a reference."""
+        made = super().__new__(cls, text)
+        made._text = text
+        return made
+
+    _text: str
+
+    def __str__(self) -> str:
+        """As it was written."""
+        return self._text
 
 
 @dataclass
@@ -129,7 +147,7 @@ class _Reader:
             return _WORDS[text]
         if _INTEGER.fullmatch(text):
             return int(text) if len(text) < 40 else text  # noqa: PLR2004 (no such number is meant)
-        return float(text) if _FLOAT.fullmatch(text) else text
+        return SpelledFloat(text) if _FLOAT.fullmatch(text) else text
 
     def _replaced(self, text: str, line: int, dotted: str) -> str:
         def replace(match: re.Match[str]) -> str:
@@ -139,8 +157,9 @@ class _Reader:
                 return ""
             if reference["file"]:
                 return self._file(reference["file"], line, dotted)
-            found = self._environ.get(reference["name"], reference["default"])
-            if found is None:
+            # As in a shell: `:-` also stands in for a variable that is there and empty.
+            found = self._environ.get(reference["name"]) or reference["default"]
+            if found is None and reference["name"] not in self._environ:
                 name = reference["name"]
                 self._problem(line, f"{dotted}: the environment has no {name}")
             return found or ""

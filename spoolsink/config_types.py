@@ -102,6 +102,13 @@ def _parse_text(value: object) -> str:
     return value
 
 
+def _parse_word(value: object) -> str:
+    text = _parse_text(value)
+    if not text:
+        raise refused("text that is not empty")
+    return text
+
+
 def _parse_secret(value: object) -> SecretStr:
     return SecretStr(_parse_text(value))
 
@@ -113,4 +120,5 @@ Words = Annotated[tuple[str, ...], BeforeValidator(parse_words)]
 Count = Annotated[int, count_between(1, 2**31 - 1)]
 Fraction = Annotated[float, BeforeValidator(_parse_fraction)]
 Text = Annotated[str, BeforeValidator(_parse_text)]
+Word = Annotated[str, BeforeValidator(_parse_word)]
 Secret = Annotated[SecretStr, BeforeValidator(_parse_secret)]

@@ -199,7 +199,8 @@ class Delivery:
         log.debug("%s: %s %s", appender.tp, outcome.value, key)
         if target.is_split and self._spool.must_pause:
             assert isinstance(target.segment, SealedSegment)
-            await self._spool.drop([target.segment])
+            with suppress(SpoolError):  # its file stays until the next start
+                await self._spool.drop([target.segment])
         sealed = appender.cuts.sealed
         if sealed and sealed[0].is_confirmed:
             self.wake.set()

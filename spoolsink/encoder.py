@@ -140,12 +140,28 @@ class Side:
             check([value for value in data if value is not None] if None in data else data)  # type: ignore[arg-type]
         except ConversionError:
             return {}, dict(find_bad(data))
+        try:
+            return self._json_columns(data), {}
+        except ConversionError:
+            # The check accepts what the reader does not: none is known, and none may end us.
+            return {}, self._unreadable(data)
+
+    def _json_columns(self, data: Sequence[bytes | None]) -> Columns:
         columns: dict[Path, Column] = {}
         if self._decoder is not None:
             columns.update(self._decoder.columns(data, walk))
         if self._needs_whole:
             columns[WHOLE] = [None if value is None else decode(value) for value in data]
-        return columns, {}
+        return columns
+
+    def _unreadable(self, data: Sequence[bytes | None]) -> dict[int, ConversionError]:
+        bad: dict[int, ConversionError] = {}
+        for index, value in enumerate(data):
+            try:
+                self._json_columns([value])
+            except ConversionError as error:
+                bad[index] = error
+        return bad
 
     def _converted(
         self, data: Sequence[bytes | None], batch: Batch

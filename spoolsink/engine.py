@@ -8,10 +8,11 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
 
 from spoolsink import wiring
 from spoolsink.appender import Appender
@@ -28,8 +29,10 @@ from spoolsink.errors import (
     OperatorStoreError,
     RetryableStoreError,
     SpoolError,
+    SpoolFullError,
 )
 from spoolsink.health import Health
+from spoolsink.holding import first, held, unless
 from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
 from spoolsink.object_store import ObjectStore
@@ -77,6 +80,8 @@ class Engine:
             metrics=metrics,
             health=health,
         )
+        self.is_hurried = False
+        self._fingerprint = fingerprint(config)
         self.consumer: GroupConsumer | None = None
         self.assignment: Assignment | None = None
         self.pipeline: Pipeline | None = None
@@ -117,13 +122,20 @@ class Engine:
         Raises SpoolError for a directory that cannot be used, AllStoppedError, and an
         ExceptionGroup for a bug.
         """
-        local = await asyncio.to_thread(self.spool.start)
+        hold = partial(held, health=self.health, stopping=stopping)
+        local = await hold(self._opened_spool, SpoolFullError, source="spool")
+        if local is None:
+            return
         if local:
             log.info("%d sealed cuts of a former process are on disk", len(local))
         noted = self.spool.noted_uploads()
         on_spool()
         try:
-            async with self.store:
+            async with AsyncExitStack() as stack:
+                # A profile's file may be mounted later.
+                if await hold(self._opened_store, OperatorStoreError, source="s3") is None:
+                    return
+                stack.push_async_exit(self.store)
                 self._join(local)
                 assert self.pipeline is not None
                 self.pipeline.is_paused = is_paused
@@ -135,10 +147,18 @@ class Engine:
                 await self._letters.close()
             await asyncio.to_thread(self.spool.close)
 
+    async def _opened_spool(self) -> list[LocalCut]:
+        self.watch.beat = time.monotonic()
+        return await asyncio.to_thread(self.spool.start)
+
+    async def _opened_store(self) -> ObjectStore:
+        self.watch.beat = time.monotonic()
+        return await self.store.__aenter__()
+
     def _join(self, local: list[LocalCut]) -> None:
         config = self.config
         start = StartPolicy(
-            fingerprint=fingerprint(config),
+            fingerprint=self._fingerprint,
             owner=secrets.token_hex(_OWNER_BYTES),
             start_from=config.kafka.start_from,
             has_objects=self._has_objects,
@@ -207,7 +227,7 @@ class Engine:
                     "kafka", str(error), is_operator=isinstance(error, BrokerRefusedError)
                 ):
                     log.error("kafka: %s", error)
-                await _first(stopping, backoff.next())
+                await first(stopping, backoff.next())
             else:
                 backoff.reset()
 
@@ -223,7 +243,7 @@ class Engine:
             on_assigned=self.assignment.assigned,
         )
         try:
-            if not await _unless(stopping, consumer.start()):
+            if not await unless(stopping, consumer.start()):
                 return
             self.health.clear("kafka")
             self.consumer = self.delivery.group = consumer
@@ -235,7 +255,8 @@ class Engine:
                 # Also when a fault elsewhere cancels us: it must not outlive its consumer.
                 polling.cancel()
                 await asyncio.wait({polling})
-            await self.pipeline.drain(consumer, self.config.shutdown_grace)
+            if not self.is_hurried:
+                await self.pipeline.drain(consumer, self.config.shutdown_grace)
         finally:
             self.consumer = self.delivery.group = None
             for appender in self.appenders.values():
@@ -328,7 +349,7 @@ class Engine:
             noted=noted,
         )
         for key, upload_id in noted:
-            await self.spool.clear_upload(key, upload_id)
+            await self._noted(self.spool.clear_upload(key, upload_id))
         if count:
             log.info("%d abandoned multipart uploads aborted", count)
 
@@ -356,23 +377,3 @@ class Engine:
     def _store_answers(self) -> None:
         if self.health.clear("s3"):
             log.info("s3 answers again")
-
-
-async def _first(stopping: asyncio.Event, seconds: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stopping.wait()
-
-
-async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do it; False when `stopping` came first, and the work was cancelled."""
-    task, waiting = asyncio.create_task(work), asyncio.create_task(stopping.wait())
-    try:
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            await task
-            return True
-        return False
-    finally:
-        for one in (task, waiting):
-            one.cancel()

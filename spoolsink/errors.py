@@ -8,6 +8,7 @@ SpoolsinkError
 │   └── FormatError
 ├── SpoolError
 │   ├── SegmentCorruptError        dropped, counted and read again from Kafka
+│   ├── SpoolFullError             no room on the disk to start with: hold, start again
 │   └── SpoolLockedError
 ├── ObjectStoreError
 │   ├── RetryableStoreError        the same call may succeed later
@@ -93,6 +94,10 @@ class FormatError(RecordError):
 
 class SpoolError(SpoolsinkError):
     """The spool directory cannot be used as it should."""
+
+
+class SpoolFullError(SpoolError):
+    """The disk has no room for a spool to be opened; nothing is held open."""
 
 
 class SegmentCorruptError(SpoolError):

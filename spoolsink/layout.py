@@ -186,7 +186,7 @@ _Compiled = Literal | Field | HeaderField | KafkaField | _TimeRun
 
 
 def _with_runs(
-    parts: Iterable[Part], zone: tzinfo, bucket_seconds: int | None, missing_value: str
+    parts: Iterable[Part], zone: tzinfo, bucket_seconds: float | None, missing_value: str
 ) -> Iterator[_Compiled]:
     for _, group in groupby(parts, lambda part: isinstance(part, Literal | TimeField)):
         found = list(group)
@@ -209,7 +209,7 @@ class Layout:
         time: str = "record",
         timezone: str = "UTC",
         time_unit: str = "auto",
-        bucket_seconds: int | None = None,
+        bucket_seconds: float | None = None,
         missing_value: str = "__HIVE_DEFAULT_PARTITION__",
         missing_is_error: bool = False,
     ) -> None:

@@ -22,8 +22,10 @@ _MONTH_NAMES = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
-_DAY_SECONDS = 86_400
+_DAY_MS = 86_400_000
 _CACHE_ENTRIES = 16_384
+_MAX_MS = 1 << 63
+"""Of Kafka's own timestamps; Python refuses to print numbers of thousands of digits in an error."""
 
 UNIT_MS = {
     "auto": Decimal(1),
@@ -66,6 +68,8 @@ def zone_of(text: str) -> tzinfo:
     if match:
         sign, hours, minutes = match.groups()
         offset = timedelta(hours=int(hours), minutes=int(minutes))
+        if offset >= timedelta(days=1):
+            raise ValueError(f"no time zone {text!r}")
         return timezone(-offset if sign == "-" else offset)
     try:
         return ZoneInfo(text)
@@ -109,7 +113,10 @@ def _instant(value: object, unit: str, zone: tzinfo) -> int:
         return _ms_of(datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001 (zone follows)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError("no number, text or time")  # noqa: TRY004 (one error for every misfit)
-    return math.floor(Decimal(value) * UNIT_MS[unit])
+    instant_ms = Decimal(value) * UNIT_MS[unit]
+    if abs(instant_ms) >= _MAX_MS:
+        raise ValueError("no time of any clock")
+    return math.floor(instant_ms)
 
 
 def _ms_of(moment: datetime, zone: tzinfo) -> int:
@@ -122,27 +129,27 @@ def _local(instant_ms: int, zone: tzinfo) -> datetime:
     return (_EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone).replace(tzinfo=None)
 
 
-def _rounded(local: datetime, bucket_seconds: int) -> datetime:
-    if bucket_seconds < _DAY_SECONDS:
-        second = local.hour * 3600 + local.minute * 60 + local.second
-        start = second - second % bucket_seconds
-        return datetime(local.year, local.month, local.day) + timedelta(seconds=start)  # noqa: DTZ001
+def _rounded(local: datetime, bucket_ms: int) -> datetime:
+    if bucket_ms < _DAY_MS:
+        midnight = datetime(local.year, local.month, local.day)  # noqa: DTZ001
+        since_ms = (local - midnight) // timedelta(milliseconds=1)
+        return midnight + timedelta(milliseconds=since_ms - since_ms % bucket_ms)
     days = (local.date() - _EPOCH.date()).days
-    return datetime(1970, 1, 1) + timedelta(days=days - days % (bucket_seconds // _DAY_SECONDS))  # noqa: DTZ001
+    return datetime(1970, 1, 1) + timedelta(days=days - days % (bucket_ms // _DAY_MS))  # noqa: DTZ001
 
 
 class TimeFormat:
     """Renders instants for one `{time:...}`; the cache makes a record cost one look-up."""
 
-    def __init__(self, text: str, zone: tzinfo, bucket_seconds: int | None) -> None:
+    def __init__(self, text: str, zone: tzinfo, bucket_seconds: float | None) -> None:
         self._parts = [part for part in re.split(r"(%-?.)", text) if part]
         self._zone = zone
-        self._bucket = bucket_seconds
+        self._bucket_ms = round((bucket_seconds or 0) * 1000)
         self._cache: dict[int, str] = {}
-        is_millis = "%L" in self._parts
+        is_millis = "%L" in self._parts or bool(self._bucket_ms % 1000)
         is_seconds = "%S" in self._parts or "%-S" in self._parts
         # Minutes that a bucket divides (45 s, 90 s) are not rendered alike from end to end.
-        is_seconds = is_seconds or bool(bucket_seconds and bucket_seconds % 60)
+        is_seconds = is_seconds or bool(self._bucket_ms % 60_000)
         # A zone's offset is a whole number of minutes in our day, not in every zone's history.
         self._grain_ms = 1 if is_millis else 1000 if is_seconds else 60_000
 
@@ -177,8 +184,8 @@ class TimeFormat:
     def _rendered(self, instant_ms: int) -> str:
         try:
             local = _local(instant_ms, self._zone)
-            if self._bucket:
-                local = _rounded(local, self._bucket)
+            if self._bucket_ms:
+                local = _rounded(local, self._bucket_ms)
         except OverflowError as error:
             raise LayoutError(f"time outside years 1 to 9999: {instant_ms} ms") from error
         return "".join(

@@ -20,6 +20,7 @@ Blocking; all calls of one `Ledger` come from one thread.
 
 import json
 import logging
+import os
 import shutil
 import struct
 import zlib
@@ -47,6 +48,9 @@ _MAX_MAP_BYTES = 32 * MAP_BYTES
 _META = struct.Struct("=40xIH46xH")
 _META_FLAGS = (0x08, 0)
 """Of a meta page (mdb.c, MDB_meta): page size, flags of the free tree and of ours."""
+
+_LOCK_BYTES = 8192
+"""Of a lock table for LMDB's default of 126 readers."""
 
 _DAMAGED = ".damaged-"
 _VERSION = b"\x01"
@@ -156,6 +160,7 @@ class Ledger:
 
     def _open(self) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._reserve_locks()
         self._environment = lmdb.open(
             str(self._directory),
             map_size=self._map_bytes,
@@ -168,6 +173,17 @@ class Ledger:
         # Readers of a process that died would keep pages from being used again.
         self._environment.reader_check()
         self._measure()
+
+    def _reserve_locks(self) -> None:
+        """The engine writes its lock table through a mapping of a file with holes.
+
+        Measured: on a full disk that is a SIGBUS, and the end of the process.
+        """
+        lock = os.open(self._directory / "lock.mdb", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(lock, 0, _LOCK_BYTES)
+        finally:
+            os.close(lock)
 
     def _rows(self) -> dict[bytes, bytes] | None:
         """All rows, each as it was written; None when there is no ledger that can be trusted."""

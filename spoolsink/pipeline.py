@@ -100,9 +100,14 @@ class Pipeline:
         for appender in self._sound():
             if appender.cuts.open.splits and appender.may_seal:
                 await self._seal(appender, RotationReason.DRAIN)
-        return not any(
+        # What has not begun yet, or waits for room, may have promises of an earlier owner.
+        return not self._unbegun() and not any(
             a.cuts.sealed or a.cuts.is_repeating or a.cuts.is_commit_in_flight for a in owned
         )
+
+    def _unbegun(self) -> set[TopicPartition]:
+        """Ours, and not read from yet: just assigned, to be read again, or waiting for room."""
+        return self._assignment.due | self._waiting
 
     async def _turn(self, consumer: GroupConsumer) -> None:
         """Once around: each step finds what the one before it left."""
@@ -198,13 +203,19 @@ class Pipeline:
 
     def _look_at_flushes(self) -> None:
         for done, targets in self._flushes:
-            # A topic partition that went to another member is that member's.
-            if all(
-                tp not in self._appenders or self._appenders[tp].cuts.committed >= offset
-                for tp, offset in targets.items()
-            ):
+            if all(self._is_flushed(tp, offset) for tp, offset in targets.items()):
                 done.set()
         self._flushes = [flush for flush in self._flushes if not flush[0].is_set()][-_FLUSHES:]
+
+    def _is_flushed(self, tp: TopicPartition, offset: int) -> bool:
+        appender = self._appenders.get(tp)
+        if appender is None:
+            # What was dropped to be read again is still ours; what went to others is theirs.
+            return tp not in self._unbegun()
+        if appender.cuts.open.position >= offset:
+            # Of an appender that was dropped meanwhile the new one knows nothing of the flush.
+            appender.flush_below = max(appender.flush_below, offset)
+        return appender.cuts.committed >= offset
 
     def _say_stopped(self, appender: Appender) -> None:
         if self._health.fail(str(appender.tp), str(appender.stopped), is_operator=True):
@@ -225,6 +236,8 @@ class Pipeline:
     async def _regulate(self, consumer: GroupConsumer) -> None:
         """Stop polling at `pause_at`, go on at `resume_at`, and make room in between."""
         self._is_full = self._is_full or self._spool.must_pause
+        if consumer.membership is not None:
+            self._waiting &= consumer.assigned
         if self._may_go_on():
             self._is_full, self._refused_bytes = False, None
             if self._health.clear("spool"):
@@ -271,12 +284,17 @@ class Pipeline:
             self._say_too_small(filled[0])
         elif self._refused_bytes is not None:
             self._say_no_room()
+        elif self._spool.shortage and self._health.fail(
+            "spool", self._spool.shortage, is_operator=True
+        ):
+            log.error("%s", self._spool.shortage)
 
     async def _drop_splits(self) -> bool:
         """A split that S3 has needs no room here; False when there is none."""
         cuts = [appender.cuts.open for appender in self._appenders.values()]
         before = self._spool.used_bytes
-        await self._spool.drop([o.segment for cut in cuts for o in cut.splits])  # type: ignore[misc]
+        with suppress(SpoolError):  # their files stay until the next start
+            await self._spool.drop([o.segment for cut in cuts for o in cut.splits])  # type: ignore[misc]
         return self._spool.used_bytes < before
 
     async def _let_wait(self, appender: Appender) -> None:

@@ -20,10 +20,12 @@ from typing import Literal
 from spoolsink import allocator, logs
 from spoolsink.admin import Admin
 from spoolsink.config import load, reveal, secrets_of
+from spoolsink.config_model import Config
 from spoolsink.engine import Engine
-from spoolsink.errors import ConfigError, SpoolsinkError
+from spoolsink.errors import ConfigError, SpoolError, SpoolsinkError
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
+from spoolsink.spool.files import claim
 from spoolsink.status import Snapshot, State
 from spoolsink.status_line import StatusLine
 from spoolsink.watch import rows
@@ -51,6 +53,8 @@ class Service:
         self.health = Health(clock=time.time)
         self._path, self._environ = path, environ
         self._status = status
+        # Made at once: a class that cannot be loaded makes a file as bad as a wrong key does.
+        self._next: Engine | None = self._make_engine(self.config)
         self._engine: Engine | None = None
         self._wish: Wish = "RUNNING"
         self._wishes = asyncio.Event()
@@ -86,10 +90,11 @@ class Service:
             self._stopping.clear()
             self._wishes.clear()
             if self._wish == "STOPPED":
+                self._write_address_of_stopped(address)
                 await self._wishes.wait()
                 continue
-            engine = Engine(self.config, metrics=self.metrics, health=self.health)
-            self._engine = engine
+            engine = self._next or self._make_engine(self.config)
+            self._engine, self._next = engine, None
             try:
                 await engine.run(
                     self._stopping,
@@ -123,15 +128,23 @@ class Service:
     def _restart(self) -> None:
         try:
             config = load(self._path, self._environ)
+            engine = self._make_engine(config)
         except ConfigError as error:
             for problem in error.problems:
                 log.error("not restarted: %s", problem)
             raise
-        self.config = config
+        self.config, self._next = config, engine
         self._hide_secrets()
+        if self._engine is not None and self.health.is_failed:
+            # What an operator has just mended in the file would only be waited for.
+            self._engine.is_hurried = True
         log.info("restarts with the configuration read anew")
         self._stopping.set()
         self._wishes.set()
+
+    def _make_engine(self, config: Config) -> Engine:
+        """Raises ConfigError."""
+        return Engine(config, metrics=self.metrics, health=self.health)
 
     def _hide_secrets(self) -> None:
         for secret in secrets_of(self.config):
@@ -143,6 +156,13 @@ class Service:
             # In memory mode nobody else has made it.
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             (directory / "admin.address").write_text(f"{address}\n")
+
+    def _write_address_of_stopped(self, address: str) -> None:
+        """Nobody could resume what cannot be found; the directory may be another's by now."""
+        with suppress(OSError, SpoolError):
+            lock = claim(Path(self.config.spool.directory))
+            self._write_address(address)
+            os.close(lock)
 
     async def _show_status(self) -> None:
         while self._status is not None:
@@ -159,10 +179,10 @@ class Service:
             return "STOPPED"
         if self.health.is_failed:
             return "FAILED"
-        has_paused = (
-            engine is not None and engine.pipeline is not None and engine.pipeline.has_paused
-        )
-        return "PAUSED" if has_paused else "RUNNING"
+        if engine is None or engine.consumer is None or engine.pipeline is None:
+            # Nothing is polled that could have to end first.
+            return self._wish if self._wish == "PAUSED" else "RUNNING"
+        return "PAUSED" if engine.pipeline.has_paused else "RUNNING"
 
     def is_alive(self) -> bool:
         """The event loop answers by answering; the tasks are watched by what `watch` writes."""

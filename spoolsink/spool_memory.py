@@ -88,6 +88,11 @@ class MemorySpool:
         return self._quota.must_pause(self._used_bytes)
 
     @property
+    def shortage(self) -> str:
+        """There is no disk."""
+        return ""
+
+    @property
     def may_resume(self) -> bool:
         """Enough has been uploaded and dropped."""
         return self._quota.may_resume(self._used_bytes)

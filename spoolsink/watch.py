@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 
 from spoolsink.appender import Appender
 from spoolsink.consumer import GroupConsumer
-from spoolsink.errors import AllStoppedError, ConsumerError
+from spoolsink.errors import (
+    AllStoppedError,
+    ConsumerError,
+    ObjectStoreError,
+    OperatorStoreError,
+)
 from spoolsink.records import TopicPartition
 from spoolsink.status import TopicPartitionStatus
+from spoolsink.store_probe import probe_conditional_writes, probe_key
 
 if TYPE_CHECKING:
     from spoolsink.engine import Engine
@@ -21,6 +27,7 @@ _GAUGE_TICKS = 10
 _LAG_SECONDS = 10.0
 """The contract allows a lag of 30 s of age, also while paused."""
 _TOPIC_SECONDS = 60.0
+_STORE_SECONDS = 15.0
 _MEMBER_SOURCE = "kafka group"
 
 
@@ -30,6 +37,7 @@ class Watch:
     def __init__(self, engine: "Engine") -> None:
         self._engine = engine
         self._lag_at = 0.0
+        self._store_at = time.monotonic() - _STORE_SECONDS
         self._topics_at = time.monotonic() - _TOPIC_SECONDS + _LAG_SECONDS
         self._missing: set[str] = set()
         self.beat = time.monotonic()
@@ -38,6 +46,7 @@ class Watch:
         """Until cancelled; raises AllStoppedError when nothing is left to do."""
         tick = 0
         asking: asyncio.Task[None] | None = None
+        asking_store: asyncio.Task[None] | None = None
         try:
             while True:
                 before = time.monotonic()
@@ -53,9 +62,13 @@ class Watch:
                 self._all_stopped()
                 if asking is None or asking.done():
                     asking = asyncio.create_task(self._ask())
+                if asking_store is None or asking_store.done():
+                    asking_store = asyncio.create_task(self._ask_store())
         finally:
-            if asking is not None:
-                asking.cancel()
+            for task in (asking, asking_store):
+                if task is not None:
+                    task.cancel()
+            self._forget_gauges()
 
     async def _ask(self) -> None:
         """Questions to Kafka: a broker that is away must not stop the gauges."""
@@ -74,6 +87,31 @@ class Watch:
                 await self._missing_topics(consumer)
         except ConsumerError as error:
             log.debug("lag is not known: %s", error)
+
+    async def _ask_store(self) -> None:
+        """Whether S3 is back, where nothing else finds out: what it failed went to others.
+
+        With work at hand the uploads ask themselves.
+        """
+        engine, now = self._engine, time.monotonic()
+        is_failing = any(hold.source == "s3" for hold in engine.health.holds)
+        has_work = any(a.cuts.sealed or a.cuts.open.splits for a in engine.appenders.values())
+        is_known = engine.delivery.create_only is not None
+        if not is_failing or not is_known or has_work or now - self._store_at < _STORE_SECONDS:
+            return
+        self._store_at = now
+        prefix = engine.config.layout.prefix
+        try:
+            if engine.config.s3.conditional_writes == "off":
+                await engine.store.head(probe_key(prefix))
+            else:
+                await probe_conditional_writes(engine.store, prefix)
+        except ObjectStoreError as error:
+            is_operator = isinstance(error, OperatorStoreError)
+            engine.health.fail("s3", str(error), is_operator=is_operator)
+        else:
+            log.info("s3 answers again")
+            engine.health.clear("s3")
 
     async def _missing_topics(self, consumer: GroupConsumer) -> None:
         """Told once each: a topic that does not exist yet holds back only itself."""
@@ -111,15 +149,27 @@ class Watch:
         for state, count in engine.spool.snapshot().items():
             gauges["spool_segments"].labels(state).set(count)
         gauges["upload_inflight"].set(engine.store.inflight)
-        shown = {row_labels(a.tp) for a in engine.appenders.values()}
-        for name in ("lag_records", "unconfirmed_seconds"):
-            for labels in [key for key in gauges[name]._metrics if key not in shown]:  # noqa: SLF001 (no public list)
-                gauges[name].remove(*labels)
+        self._show_only({row_labels(a.tp) for a in engine.appenders.values()})
         for row in rows(engine):
             labels = row.topic, str(row.partition)
             if row.lag is not None:
                 gauges["lag_records"].labels(*labels).set(row.lag)
             gauges["unconfirmed_seconds"].labels(*labels).set(row.unconfirmed_seconds)
+
+    def _show_only(self, shown: set[tuple[str, str]]) -> None:
+        gauges = self._engine.metrics.gauges
+        for name in ("lag_records", "unconfirmed_seconds"):
+            for labels in [key for key in gauges[name]._metrics if key not in shown]:  # noqa: SLF001 (no public list)
+                gauges[name].remove(*labels)
+
+    def _forget_gauges(self) -> None:
+        """Stopped, it owns nothing: another member tells of these topic partitions now."""
+        gauges = self._engine.metrics.gauges
+        self._show_only(set())
+        gauges["open_partitions"].set(0)
+        gauges["upload_inflight"].set(0)
+        for gauge in (gauges["paused"], gauges["spool_segments"]):
+            gauge.clear()
 
 
 def row_labels(tp: TopicPartition) -> tuple[str, str]:

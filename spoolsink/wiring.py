@@ -8,7 +8,7 @@ from spoolsink.appender import Policies
 from spoolsink.backoff import Backoff
 from spoolsink.bad_records import BadRecordPolicy
 from spoolsink.boundaries import Boundaries
-from spoolsink.config import reveal
+from spoolsink.config import fingerprint, reveal
 from spoolsink.config_model import Config
 from spoolsink.converters import make_converter
 from spoolsink.converters.json import JsonConverter
@@ -96,7 +96,6 @@ def make_naming(config: Config, form: Format) -> Naming:
 def make_layout(config: Config) -> Placing:
     """The template, or the user's class."""
     layout = config.layout
-    bucket = layout.time_bucket
     if layout.partitioner is not None:
         return ClassLayout(
             layout.partitioner,
@@ -110,7 +109,7 @@ def make_layout(config: Config) -> Placing:
         time=layout.time,
         timezone=layout.timezone,
         time_unit=layout.time_unit,
-        bucket_seconds=None if bucket is None else int(bucket),
+        bucket_seconds=layout.time_bucket,
         missing_value=layout.missing_value,
         missing_is_error=layout.missing == "error",
     )
@@ -122,6 +121,13 @@ def make_letters(config: Config) -> DeadLetterTopic | None:
     if config.records.on_error != "dead_letter" or topic is None:
         return None
     return DeadLetterTopic(config.kafka, topic, sink=config.name)
+
+
+def check_buildable(config: Config) -> None:
+    """What shows only when things are made: classes, files, libraries; raises ConfigError."""
+    form = make_form(config)
+    make_policies(config, form, make_registry(config))
+    fingerprint(config)
 
 
 def make_policies(

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "spoolsink"
 ROWS = [
     {"errors", "records", "fault_points", "allocator"},
     {"config_source", "config_types", "config_model", "metrics", "backoff"},
-    {"health", "logs", "status", "plugins"},
+    {"health", "holding", "logs", "status", "plugins"},
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
     {"formats", "rotation", "intent", "encoder", "boundaries"},
     # Reads templates and zones to refuse what they would: hence below the layout.

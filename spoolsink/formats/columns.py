@@ -6,6 +6,7 @@ the record: nothing is cut off, rounded or guessed. Numbers go where no digit of
 decimals, because JSON has no others.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,7 +191,10 @@ def _whole(bits: int) -> Callable[[object], int]:
 def _floating(found: object) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float | Decimal):
         raise TypeError("no number")
-    return float(found)
+    number = float(found)
+    if math.isinf(number) and isinstance(found, Decimal):
+        raise ValueError("out of range")
+    return number
 
 
 def _date(found: object) -> date:

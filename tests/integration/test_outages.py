@@ -107,6 +107,21 @@ async def test_a_bucket_that_is_made_later_is_waited_for(bench: Bench) -> None:
     await oracle.verify()
 
 
+async def test_a_restart_does_not_wait_for_what_the_file_has_mended(bench: Bench) -> None:
+    """The sealed work of the wrong bucket could never be finished within the grace."""
+    topic, oracle = await bench.topic(), Oracle(bench)
+    await produce(bench.kafka.bootstrap_servers, topic, documents(10))
+    overrides = {**FROM_THE_START, "rotate": {"records": 5}, "shutdown_grace": "10m"}
+    sink = bench.sink(overrides | {"s3": {"bucket": "nosuch"}})
+    sink.start()
+    await sink.until_failed("NoSuchBucket")
+    await sink.until_metric("cuts_total", 2)
+    sink.reconfigure({"s3": {"bucket": bench.bucket}})
+    await oracle.until_committed(sink)
+    await sink.stopped()
+    await oracle.verify()
+
+
 async def test_a_broker_that_restarts_is_found_again(bench: Bench) -> None:
     topic, oracle = await bench.topic(), Oracle(bench)
     servers = bench.kafka.bootstrap_servers

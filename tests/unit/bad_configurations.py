@@ -17,6 +17,57 @@ TABLE: list[tuple[str, list[str]]] = [
         "name: a b\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\ns3:\n  bucket: b\n",
         ["sink.yaml:1: name: found 'a b'; allowed: letters, digits, '.', '_' and '-'"],
     ),
+    (
+        "name: a b\nkafka: {topics: t}\ns3: {bucket: '', part_size: 4MiB}\nspool: {resume_at: 1}\n",
+        [
+            "sink.yaml:1: name: found 'a b'; allowed: letters, digits, '.', '_' and '-'",
+            "sink.yaml:2: kafka.bootstrap_servers: required",
+            "sink.yaml:3: s3.bucket: found ''; allowed: text that is not empty",
+            "sink.yaml:3: s3.part_size: allowed: 5MiB to 5GiB",
+            "sink.yaml:4: spool.resume_at: found 1.0; allowed: below spool.pause_at",
+        ],
+    ),
+    (
+        "name: n\nkafka: {bootstrap_servers: k, topics: 'a b,c'}\ns3: {bucket: b}",
+        ["sink.yaml:2: kafka.topics: found 'a b'; allowed: letters, digits, '.', '_' and '-'"],
+    ),
+    (
+        BASE + "layout: {time: recrod, timezone: Europe/Berlim, missing_value: a//b}",
+        [
+            "sink.yaml:7: layout.missing_value: may not contain '//'",
+            "sink.yaml:7: layout.time: found 'recrod'; allowed: record | wallclock | value.PATH | header.NAME; did you mean 'record'?",
+            "sink.yaml:7: layout.timezone: no time zone 'Europe/Berlim'; did you mean 'Europe/Berlin'?",
+        ],
+    ),
+    (
+        BASE + "layout: {timezone: '+25:00'}",
+        ["sink.yaml:7: layout.timezone: no time zone '+25:00'"],
+    ),
+    (
+        BASE + "layout: {missing_value: '', time_bucket: 7ms}",
+        [
+            "sink.yaml:7: layout.missing_value: found ''; allowed: text that is not empty",
+            "sink.yaml:7: layout.time_bucket: allowed: a divisor of a day, or whole days",
+        ],
+    ),
+    (
+        BASE + "format: {type: text, separator: ';', extension: txt}",
+        [
+            "sink.yaml:7: format.extension: found 'txt'; allowed: nothing, or a text that begins with a dot",
+            "sink.yaml:7: format.separator: only used with bytes",
+        ],
+    ),
+    (BASE + "rotate: {schedule: 0.1ms}", ["sink.yaml:7: rotate.schedule: allowed: 1s or more"]),
+    (
+        BASE + "  endpoint_url: localhost:9000",
+        [
+            "sink.yaml:7: s3.endpoint_url: found 'localhost:9000'; allowed: a URL that begins with http:// or https://"
+        ],
+    ),
+    (
+        BASE + "admin: {listen: '0.0.0.0:8083', token: ''}",
+        ["sink.yaml:7: admin.token: may not be empty"],
+    ),
     (BASE + "colour: red", ["sink.yaml:7: colour: unknown key"]),
     (BASE + "recods: {}", ["sink.yaml:7: recods: unknown key; did you mean 'records'?"]),
     (
@@ -156,7 +207,7 @@ TABLE: list[tuple[str, list[str]]] = [
     (
         BASE + "records: {value: jsn}",
         [
-            "sink.yaml:7: records.value: found 'jsn'; allowed: bytes | string | json | avro | protobuf | cbor | msgpack | package.module:Class"
+            "sink.yaml:7: records.value: found 'jsn'; allowed: bytes | string | json | avro | protobuf | cbor | msgpack | package.module:Class; did you mean 'json'?"
         ],
     ),
     (

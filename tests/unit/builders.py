@@ -14,6 +14,7 @@ from spoolsink.intent import CommitMetadata, Identity, decode
 from spoolsink.metrics import Metrics
 from spoolsink.records import Batch, Headers, Refusal, TimestampType, TopicPartition
 from spoolsink.segment import SealedSegment, SegmentKey, SegmentLabel
+from spoolsink.spool import LocalCut
 from spoolsink.spool_memory import MemorySpool
 
 TP = TopicPartition("orders", 0)
@@ -79,6 +80,22 @@ class FailingSpool(MemorySpool):
             await self.drop(sealed)
             raise SpoolError("no space left on device")
         return sealed
+
+    async def drop_open(self, tp: TopicPartition) -> int:
+        count = await super().drop_open(tp)
+        if self._fails("drop_open"):
+            raise SpoolError("read-only file system")
+        return count
+
+    async def drop(self, segments: Sequence[SealedSegment]) -> None:
+        await super().drop(segments)
+        if self._fails("drop"):
+            raise SpoolError("read-only file system")
+
+    async def forget(self, cuts: Sequence[LocalCut]) -> None:
+        await super().forget(cuts)
+        if self._fails("forget"):
+            raise SpoolError("read-only file system")
 
 
 def memory_spool(max_bytes: int = 64 * MIB) -> MemorySpool:

@@ -82,6 +82,18 @@ async def test_a_broker_that_does_not_answer_is_asked_again_and_told() -> None:
     assert process.health.is_ready
 
 
+async def test_a_question_without_an_answer_is_forgotten_with_its_topic_partition() -> None:
+    """Found by reading: what went to another member meanwhile kept us unready for ever."""
+    process = Process(broker_of("a"))
+    process.broker.silent.add("log_ranges")
+    await process.join(TP)
+    await process.turn()
+    assert process.held("start") == "no answer"
+    await process.join()
+    await process.turn()
+    assert process.health.is_ready
+
+
 async def test_nothing_is_read_before_the_beginning_is_known() -> None:
     process = Process(broker_of("a"))
     process.broker.silent.add("committed")

@@ -37,6 +37,28 @@ def test_check_refuses_a_bad_file_with_status_2_and_all_its_problems(tmp_path: P
     ]
 
 
+UNUSABLE = {
+    "records: {value: 'no.such:Class'}": "records: cannot load 'no.such:Class'",
+    "layout: {partitioner: 'no.such:Class'}": "layout.partitioner: ",
+    "records: {value: avro}": "records: avro needs schema_file",
+    "records: {value_options: {framd: true}}": "did you mean 'framed'?",
+    "records: {value: avro, value_options: {schema_file: /no/such}}": "/no/such: No such file",
+}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("line", UNUSABLE)
+def test_what_a_file_names_and_cannot_be_used_is_status_2(
+    tmp_path: Path, command: str, line: str
+) -> None:
+    path = tmp_path / "sink.yaml"
+    own = f"spool: {{directory: '{tmp_path}/spool'}}\nadmin: {{listen: '127.0.0.1:0'}}\n"
+    path.write_text(f"{BASE}{own}{line}\n")
+    done = spoolsink(command, str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert UNUSABLE[line] in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["run", "x.yaml"], ["check"], ["nonsense"]])
 def test_bad_arguments_are_status_2(arguments: list[str]) -> None:
     assert spoolsink(*arguments).returncode == 2

@@ -39,6 +39,8 @@ MISFITS = [
     ("int", True),
     ("long", "1"),
     ("double", "1"),
+    ("double", Decimal("9" * 5_000)),  # what an integer of JSON may be
+    ("long", Decimal("9" * 5_000)),
     ("boolean", 1),
     ("bytes", "text"),
     ("date", "yesterday"),

@@ -86,6 +86,19 @@ def test_a_replaced_text_is_not_replaced_again(tmp_path: Path) -> None:
     assert config.s3.region == "${B}"
 
 
+@pytest.mark.parametrize("password", ["1e5", "1.50", "+5", "-0", "010", "7", ".5"])
+def test_a_text_that_looks_like_a_number_stays_as_it_was_written(
+    tmp_path: Path, password: str
+) -> None:
+    keys = f"  access_key_id: {password}\n  secret_access_key: ${{P}}\n"
+    s3 = load_text(tmp_path, BASE + keys, P=password).s3
+    assert (s3.access_key_id, reveal(s3.secret_access_key)) == (password, password)
+
+
+def test_the_default_of_a_reference_stands_in_for_an_empty_variable(tmp_path: Path) -> None:
+    assert load_text(tmp_path, BASE + "  region: ${R:-there}\n", R="").s3.region == "there"
+
+
 @pytest.mark.parametrize("mistake", ["", "\n  part_size: 1MiB", "\n  secret_access_keys: x"])
 def test_a_secret_is_never_shown(tmp_path: Path, mistake: str) -> None:
     canary = "canary-7f3a"

@@ -70,6 +70,24 @@ def test_lines_keep_the_bytes_but_for_raw_line_ends() -> None:
     assert lines([b'{"a":\r\n 1}', b"2"]) == [b'{"a":   1}', b"2"]
 
 
+def test_an_integer_of_any_size_keeps_its_digits() -> None:
+    digits = b"9" * 5_000
+    check([digits])
+    decoder = FieldDecoder([("a",)])
+    [found] = decoder.columns([b'{"a":%s}' % digits], walk)[("a",)]
+    assert str(found) == digits.decode()
+    check([b'["\\ud800",%s]' % digits])
+
+
+@pytest.mark.parametrize("path", [("a",), ("b",), ("a", "0")])
+def test_what_passes_the_check_can_be_read_however_deep_it_is_nested(path: tuple[str]) -> None:
+    documents = [b'{"a":%s%s}' % (b"[" * depth, b"]" * depth) for depth in range(900, 1_010)]
+    bad = {index for index, _ in find_bad([*documents, b"5"])}
+    good = [document for index, document in enumerate(documents) if index not in bad]
+    assert 0 < len(good) < len(documents)
+    assert len(FieldDecoder([path]).columns([*good, b"5"], walk)[path]) == len(good) + 1
+
+
 def test_fields_come_as_columns() -> None:
     decoder = FieldDecoder([("user", "id"), ("0",), ("a.b",), ("items", "1", "x")])
     values = [b'{"user":{"id":7},"a.b":"dot","items":[1,{"x":2}]}', b"[5]", b"3", None]

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from spoolsink.encoder import Encoded, Encoder
+from spoolsink import encoder
+from spoolsink.converters.json import JsonConverter
+from spoolsink.encoder import Encoded, Encoder, Side
 from spoolsink.errors import ConversionError, FormatError, LayoutError
 from spoolsink.records import Batch
 from tests.unit.builders import NOON, TP, batch_of, docs, policies_of
@@ -189,3 +191,20 @@ def test_a_slice_keeps_rows_places_sizes_and_times_together() -> None:
     assert list(rest.places) == ["p=b", "p=c"]
     assert len(rest.rows) == len(rest.sizes) == len(rest.times_ms or ()) == 2
     assert encoded.row_of(99) == 3
+
+
+def test_what_the_check_accepts_and_the_reader_does_not_is_that_records_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No such document is known; the process must live through the first one."""
+
+    def picky(data: bytes) -> object:
+        if b"odd" in data:
+            raise ConversionError("cannot be read")
+        return json.loads(data)
+
+    monkeypatch.setattr(encoder, "decode", picky)
+    side = Side("json", JsonConverter(), paths=[()], is_checked=True)
+    columns, bad = side.read([b'{"a":1}', b'"odd"', None], batch_of([b'{"a":1}', b'"odd"', None]))
+    assert columns == {}
+    assert {index: error.message for index, error in bad.items()} == {1: "cannot be read"}

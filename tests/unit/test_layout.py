@@ -154,11 +154,12 @@ def utc_ms(text: str) -> int:
         (3600, "2024-11-03T09:30:00", "03T01:00"),
         (7200, "2024-03-10T10:30:00", "10T02:00"),  # a start that the clock leaves out
         (86_400, "2024-11-04T06:00:00", "03T00:00"),
+        (86.4, "2024-11-04T08:02:00", "04T00:01"),  # a thousandth of a day
         (7 * 86_400, "2024-11-05T12:00:00", "31T00:00"),  # weeks from 1970-01-01: Thursdays
     ],
 )
 def test_buckets_round_down_on_the_local_wall_clock(
-    bucket: int, moment: str, rendered: str
+    bucket: float, moment: str, rendered: str
 ) -> None:
     layout = Layout("{time:%dT%H:%M}", timezone="America/Los_Angeles", bucket_seconds=bucket)
     assert place(layout, batch_of([b"1"], times=[utc_ms(moment)])) == [rendered]
@@ -253,6 +254,19 @@ def test_a_time_that_cannot_be_rendered_costs_its_record_only() -> None:
     first, second = place(Layout("{time:%Y}"), batch_at([NOON, 2**60]))
     assert first == "2026"
     assert isinstance(second, LayoutError)
+
+
+@pytest.mark.parametrize("number", [b"9" * 5_000, b'"%s"' % (b"9" * 4_299), b"1e300", b"-1e300"])
+def test_a_time_of_thousands_of_digits_costs_its_record_only(number: bytes) -> None:
+    found = one("{time:%Y}", b'{"t":%s}' % number, time="value.t", time_unit="s")
+    assert isinstance(found, LayoutError)
+
+
+def test_a_bucket_below_a_second_rounds_milliseconds() -> None:
+    moment = utc_ms("2021-07-04T10:01:10")
+    layout = Layout("{time:%S-%L}", bucket_seconds=0.25)
+    rendered = place(layout, batch_at([moment + 249, moment + 250, moment + 999]))
+    assert rendered == ["10-000", "10-250", "10-750"]
 
 
 def test_a_bucket_that_divides_minutes_is_rendered_the_same_whatever_came_before() -> None:

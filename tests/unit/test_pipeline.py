@@ -10,7 +10,8 @@ from spoolsink.intent import decode
 from spoolsink.records import TopicPartition
 from spoolsink.rotation import RotationReason
 from spoolsink.spool.files import CHUNK_BYTES
-from tests.unit.builders import TP, FailingSpool, docs, memory_spool
+from spoolsink.spool_memory import MemorySpool
+from tests.unit.builders import MIB, TP, FailingSpool, docs, memory_spool
 from tests.unit.fake_kafka import BATCH_RECORDS, FakeBroker
 from tests.unit.process import Process
 
@@ -43,6 +44,23 @@ async def promised(
         if reason == "seal":
             await appender.seal(RotationReason.MAX_AGE)
     await process.commit()
+
+
+class ShortSpool(MemorySpool):
+    """Its disk has no room left for anybody."""
+
+    shortage = "others have filled the disk"
+
+    def __init__(self) -> None:
+        super().__init__(max_bytes=64 * MIB, pause_at=0.9, resume_at=0.7)
+
+    @property
+    def must_pause(self) -> bool:
+        return bool(self.shortage)
+
+    @property
+    def may_resume(self) -> bool:
+        return not self.shortage
 
 
 def is_clean(broker: FakeBroker, tp: TopicPartition = TP) -> bool:
@@ -261,6 +279,30 @@ async def test_a_failed_seal_is_not_tried_again_while_a_commit_is_under_way() ->
     assert process.committed(TP) == 2
 
 
+async def test_a_disk_that_refuses_to_delete_ends_nothing() -> None:
+    """What is dropped then stays until the next start; what it held is read again."""
+    spool = FailingSpool()
+    spool.failures = {"seal": 1, "drop_open": 1, "drop": 2, "forget": 2}
+    process = await joined(Process(broker_of("aabb"), spool=spool, rotate={"records": 2}))
+    await process.turn()
+    process.clock.advance(5)
+    await process.round(4)
+    assert process.committed(TP) == 4
+    assert process.health.is_ready
+
+
+async def test_a_disk_that_others_have_filled_is_told() -> None:
+    spool = ShortSpool()
+    process = await joined(Process(broker_of("aa"), spool=spool))
+    await process.round(2)
+    assert process.held("spool") == "others have filled the disk"
+    assert process.health.is_failed
+    spool.shortage = ""
+    await process.round(3)
+    assert process.health.is_ready
+    assert process.appenders[TP].cuts.open.records == 2
+
+
 # -- flush ----------------------------------------------------------------------------------------
 
 
@@ -287,6 +329,20 @@ async def test_a_flush_waits_for_what_is_sealed_already() -> None:
     assert not done.is_set()
     await process.round(2)
     assert done.is_set()
+
+
+async def test_a_flush_waits_for_what_is_read_again() -> None:
+    """Found by reading: dropped for its damaged segment, it looked as if it were another's."""
+    process = await joined(Process(broker_of("ab")))
+    await process.turn()
+    done = process.pipeline.flush()
+    process.delivery.damaged[TP] = "a flipped bit"
+    await process.turn()
+    assert TP not in process.appenders
+    assert not done.is_set()
+    await process.round(6)
+    assert done.is_set()
+    assert process.committed(TP) == 2
 
 
 async def test_a_flush_does_not_wait_for_what_went_to_others() -> None:
@@ -353,6 +409,31 @@ async def test_a_drain_reads_what_was_promised_by_an_earlier_owner(*, is_paused:
     assert process.committed(TP) == 3
     assert is_clean(broker)
     assert len(process.store.objects) == 2
+
+
+async def test_a_drain_reads_what_was_promised_and_had_not_begun() -> None:
+    """Found by reading: assigned right before the signal, its intents were left."""
+    broker = broker_of("aab")
+    await promised(broker)
+    process = Process(broker, owner="next")
+    await process.join(TP)
+    await drained(process)
+    assert process.committed(TP) == 3
+    assert is_clean(broker)
+
+
+async def test_a_drain_does_not_leave_repeats_that_wait_for_room() -> None:
+    broker = broker_of("a" * 24, OTHER)
+    await promised(broker, TP, OTHER)
+    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
+    process.group.batch_count = 2
+    await joined(process, TP, OTHER)
+    await process.turn(2)
+    assert len(process.appenders) == 1
+    await drained(process)
+    assert (process.committed(TP), process.committed(OTHER)) == (24, 24)
+    assert is_clean(broker, TP)
+    assert is_clean(broker, OTHER)
 
 
 async def test_a_drain_ends_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:

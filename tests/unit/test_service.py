@@ -1,0 +1,103 @@
+"""The process around its engines: files that are bad, wishes that last, where it is found."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from spoolsink.errors import ConfigError
+from spoolsink.service import EXIT_CLEAN, Service
+
+NOBODY = "127.0.0.1:1"
+
+
+def service_of(tmp_path: Path, **records: str) -> Service:
+    return Service(written(tmp_path, **records), {}, status=None)
+
+
+def written(tmp_path: Path, **records: str) -> Path:
+    path = tmp_path / "sink.yaml"
+    path.write_text(
+        "name: sink\n"
+        f"kafka: {{bootstrap_servers: ['{NOBODY}'], topics: [orders]}}\n"
+        f"records: {{{', '.join(f'{name}: {value}' for name, value in records.items())}}}\n"
+        "s3: {bucket: demo-bucket, region: x, endpoint_url: 'http://127.0.0.1:1'}\n"
+        f"spool: {{directory: '{tmp_path / 'spool'}', min_free_bytes: 0B}}\n"
+        "admin: {listen: '127.0.0.1:0'}\n"
+    )
+    return path
+
+
+class FoundService(Service):
+    """Tells when its address is written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, {}, status=None)
+        self.is_found = asyncio.Event()
+
+    def _write_address(self, address: str) -> None:
+        super()._write_address(address)
+        self.is_found.set()
+
+
+async def found(service: FoundService) -> "asyncio.Task[int]":
+    running = asyncio.create_task(service.run())
+    async with asyncio.timeout(20):
+        await service.is_found.wait()
+    return running
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("value", "'nosuch.module:Class'"), ("value_options", "{schema_file: /nonexistent}")],
+)
+def test_a_file_whose_parts_cannot_be_made_is_refused_and_changes_nothing(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    service = service_of(tmp_path)
+    before = service.config
+    written(tmp_path, **{"value": "avro", key: value})
+    with pytest.raises(ConfigError):
+        service._restart()
+    assert service.config is before
+    assert not service._stopping.is_set()
+    with pytest.raises(ConfigError):
+        service_of(tmp_path, **{"value": "avro", key: value})
+
+
+async def test_one_that_starts_stopped_is_found_by_its_address(tmp_path: Path) -> None:
+    """Found by reading: with port 0 nobody could have told it to go on."""
+    service = FoundService(written(tmp_path))
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "state").write_text("STOPPED")
+    running = await found(service)
+    assert (tmp_path / "spool" / "admin.address").read_text().startswith("127.0.0.1:")
+    assert service.state == "STOPPED"
+    service._end()
+    assert await running == EXIT_CLEAN
+
+
+async def test_a_profile_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("region: x", "region: x, profile: nosuch"))
+    service = FoundService(path)
+    running = await found(service)
+    async with asyncio.timeout(20):
+        while service.state != "FAILED":
+            await asyncio.sleep(0)
+    assert "nosuch" in (service.trace() or "")
+    service._end()
+    assert await running == EXIT_CLEAN
+
+
+async def test_paused_is_told_also_while_kafka_is_away(tmp_path: Path) -> None:
+    service = FoundService(written(tmp_path))
+    running = await found(service)
+    states = [service.state]
+    await service.pause()
+    states.append(service.state)
+    await service.resume()
+    states.append(service.state)
+    service._end()
+    assert await running == EXIT_CLEAN
+    assert states == ["RUNNING", "PAUSED", "RUNNING"]
