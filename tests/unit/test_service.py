@@ -83,7 +83,7 @@ async def test_a_profile_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> 
     service = FoundService(path)
     running = await found(service)
     async with asyncio.timeout(20):
-        while service.state != "FAILED":
+        while service.state != "FAILED":  # noqa: ASYNC110 (it tells nobody of a change)
             await asyncio.sleep(0)
     assert "nosuch" in (service.trace() or "")
     service._end()
