@@ -280,6 +280,12 @@ def test_every_alert_is_fired_by_a_unit_test() -> None:
     assert [alert for alert in alerts if alert not in tests] == []
 
 
+def test_every_alert_has_its_page_in_the_runbook() -> None:
+    runbook = (RULES.parents[2] / "docs" / "runbook.md").read_text()
+    alerts = [rule["alert"] for rule in _rules() if "alert" in rule]
+    assert [alert for alert in alerts if f"### {alert}\n" not in runbook] == []
+
+
 @pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: prometheus)")
 def test_promtool_accepts_the_rules_and_their_unit_tests() -> None:
     for arguments in (

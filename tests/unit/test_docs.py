@@ -1,0 +1,28 @@
+"""The examples of the documentation run as they stand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from spoolsink.metrics import COUNTERS, GAUGES, HISTOGRAMS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_classes_of_the_example_do_what_the_page_says() -> None:
+    page = (DOCS / "plugins.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    found: dict[str, Any] = {}
+    exec(compile(code, "plugins.md", "exec"), found)
+    convert = found["OrderConverter"]({"separator": ";"})
+    value = convert(b"1;de;2.5", "orders", [])
+    assert value == {"id": 1, "country": "de", "amount": 2.5}
+    assert convert(None, "orders", []) is None
+    place = found["ByTenant"]({"tenants": {"de": "acme"}})
+    assert place("orders", 0, 0, 0, None, value, []) == "tenant=acme"
+
+
+def test_every_metric_is_in_the_documentation() -> None:
+    text = (DOCS / "metrics.md").read_text()
+    names = [*(f"{name}_total" for name in COUNTERS), *GAUGES, *HISTOGRAMS]
+    assert [name for name in names if f"_{name}`" not in text] == []
