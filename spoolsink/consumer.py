@@ -29,6 +29,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.protocol.group import SyncGroupRequest
 
 from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security
 from spoolsink.config_model import Kafka
@@ -87,7 +88,7 @@ class GroupConsumer:
         self._group_id = group_id
         self._boottime = boottime
         self._lease_until = 0.0
-        self._heard_at = boottime()
+        self._heard_at = self._synced_at = boottime()
         self._on_revoked, self._on_assigned = on_revoked, on_assigned
         self._causes = kafka_causes.Causes()
         batch_tap.install()
@@ -115,6 +116,7 @@ class GroupConsumer:
             return
         coordinator = self._consumer._coordinator  # noqa: SLF001 (tests/contract names it)
         coordinator._do_heartbeat = self._noting(coordinator._do_heartbeat)  # noqa: SLF001
+        coordinator._send_req = self._dating(coordinator._send_req)  # noqa: SLF001
         listener = _Listener(self._revoked, self._joined)
         if settings.topics_pattern is not None:
             # aiokafka only matches the beginning; ours is the whole name.
@@ -165,6 +167,16 @@ class GroupConsumer:
 
         return noted
 
+    def _dating(self, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        """The broker counts a session from SyncGroup; the assignment is told of only later."""
+
+        async def dated(request: Any) -> Any:
+            if isinstance(request, SyncGroupRequest):
+                self._synced_at = self._boottime()
+            return await send(request)
+
+        return dated
+
     def _renew(self, sent: float) -> None:
         self._causes.answered()
         self._heard_at = max(self._heard_at, sent)
@@ -183,7 +195,7 @@ class GroupConsumer:
     def _joined(self, assigned: Iterable[KafkaTopicPartition]) -> None:
         coordinator = self._consumer._coordinator  # noqa: SLF001
         self.membership = Membership(coordinator.generation, coordinator.member_id)
-        self._renew(self._boottime())
+        self._renew(self._synced_at)
         self.assigned = frozenset(TopicPartition(*tp) for tp in assigned)
         for tp in assigned:
             # A position of no meaning, so that aiokafka looks for none of its own.

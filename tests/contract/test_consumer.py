@@ -141,6 +141,26 @@ async def test_the_lease_ends_when_the_clock_passes_it(kafka: KafkaServer) -> No
         assert consumer.silent_seconds >= 4.0
 
 
+async def test_the_lease_counts_from_the_request_not_from_when_it_is_told(
+    kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process suspended between SyncGroup and its callback must not believe in a fresh lease."""
+    topic, now = await make_topic(kafka), 1000.0
+    send = group_coordinator.CoordinatorGroupRebalance._send_sync_group_request
+
+    async def suspended(rebalance: object, request: object) -> object:
+        nonlocal now
+        answer = await send(rebalance, request)
+        now += 10.0
+        return answer
+
+    monkeypatch.setattr(
+        group_coordinator.CoordinatorGroupRebalance, "_send_sync_group_request", suspended
+    )
+    async with member_of(kafka, topic, group_id(), clock=lambda: now) as consumer:
+        assert not consumer.is_lease_fresh
+
+
 async def test_a_revocation_closes_the_gate_before_others_get_anything(kafka: KafkaServer) -> None:
     topic = await make_topic(kafka, 2)
     group = group_id()
@@ -198,6 +218,8 @@ def test_what_is_touched_of_aiokafka_is_there() -> None:
         assert name in source, name
     # The heartbeat task looks the method up at each beat, so that ours is called.
     assert "success = await self._do_heartbeat()" in source
+    # So is what sends SyncGroup, from whose request a session is counted.
+    assert "await self._coordinator._send_req(request)" in source
     assert "self._max_partition_fetch_bytes" in inspect.getsource(fetcher.Fetcher)
     assert "self._position" in inspect.getsource(subscription_state.TopicPartitionState.seek)
     assert callable(AIOKafkaClient._wait_on_metadata)
