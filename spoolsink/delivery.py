@@ -53,6 +53,7 @@ _REFUSED = {22, 25, 27, 82}  # illegal generation, unknown member, rebalance, fe
 _NOT_COORDINATOR = {14, 15, 16}  # loading, not available, not the coordinator: nothing was done
 _TOO_LARGE = {12, 28}  # metadata or request too large
 _REQUEST_TIMED_OUT = 7
+_OUTCOMES = {0: "done", _REQUEST_TIMED_OUT: "unknown", **dict.fromkeys(_REFUSED, "refused")}
 
 
 class Group(Protocol):
@@ -107,6 +108,7 @@ class Delivery:
         self._health = health
         self._monotonic, self._sleep = monotonic, sleep
         self._queue: asyncio.Queue[tuple[Appender, CutObject]] = asyncio.Queue()
+        self._resting: set[asyncio.Task[None]] = set()
         self._idle_at = 0.0
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
@@ -176,7 +178,7 @@ class Delivery:
         except FileNotFoundError:
             self._damaged(appender, target, f"segment {segment.number} is gone")
         except ObjectConflictError as error:
-            await self._conflict(appender, target, str(error))
+            self._conflict(appender, target, str(error))
         else:
             await self._ended(appender, target, outcome, key, self._monotonic() - started)
 
@@ -213,9 +215,15 @@ class Delivery:
         log.error("%s: dropped, to be read again from Kafka: %s", appender.tp, reason)
         self.damaged[appender.tp] = reason
 
-    async def _conflict(self, appender: Appender, target: CutObject, reason: str) -> None:
+    def _conflict(self, appender: Appender, target: CutObject, reason: str) -> None:
         if self._health.fail(f"{appender.tp} key", reason, is_operator=True):
             log.error("%s: every key is taken by other content: %s", appender.tp, reason)
+        # Tried again later, and by no worker until then: others' objects go up meanwhile.
+        task = asyncio.create_task(self._rest(target), name=f"{appender.tp} key")
+        self._resting.add(task)
+        task.add_done_callback(self._resting.discard)
+
+    async def _rest(self, target: CutObject) -> None:
         await self._sleep(_CONFLICT_SECONDS)
         target.state = ObjectState.WAITING
 
@@ -322,15 +330,7 @@ class Delivery:
 
     def _count(self, codes: Mapping[TopicPartition, int]) -> None:
         for code in codes.values():
-            outcome = (
-                "done"
-                if code == 0
-                else "refused"
-                if code in _REFUSED
-                else "unknown"
-                if code == _REQUEST_TIMED_OUT
-                else "failed"
-            )
+            outcome = _OUTCOMES.get(code, "failed")
             self._metrics.counters["commits"].labels(outcome).inc()
 
     async def _read_back(self, group: Group, unknown: list[Appender]) -> None:
