@@ -297,8 +297,7 @@ async def test_where_every_key_is_taken_it_holds_and_tries_again() -> None:
     assert "holds other content" in process.held("orders-0 key")
     # No worker waits for it: what others have goes up meanwhile.
     assert process.clock.seconds < 1015
-    while process.delivery._resting:
-        await asyncio.sleep(0)
+    await asyncio.wait(process.delivery._resting)
     assert process.clock.seconds >= 1015
 
     process.store.objects.clear()
