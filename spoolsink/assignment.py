@@ -26,10 +26,11 @@ from spoolsink.errors import (
 )
 from spoolsink.health import Health
 from spoolsink.intent import Identity
+from spoolsink.kafka_protocol import UNKNOWN_TOPIC_ID
 from spoolsink.metrics import Metrics
 from spoolsink.records import OffsetRange, TopicPartition
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment
-from spoolsink.takeover import UNKNOWN_TOPIC_ID, Beginning, StartPolicy
+from spoolsink.takeover import Beginning, StartPolicy
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Assignment:
         if self._on_offset_lost == "stop":
             self.hold(tp, f"{reason}: see kafka.on_offset_lost")
             return False
-        self._metrics.counters["offsets_lost"].labels(*_labels(tp)).inc(lost)
+        self._metrics.counters["offsets_lost"].labels(*tp.labels).inc(lost)
         log.error("%s: %s: goes on at the log's start", tp, reason)
         await appender.pass_by(log_range.start)
         return True
@@ -307,7 +308,3 @@ class Assignment:
         elif not appender.cuts.is_commit_in_flight:
             await self.drop(tp)
             self.due.add(tp)
-
-
-def _labels(tp: TopicPartition) -> tuple[str, str]:
-    return tp.topic, str(tp.partition)

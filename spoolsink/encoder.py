@@ -18,9 +18,9 @@ from spoolsink.converters.json import FieldDecoder, JsonConverter, check, decode
 from spoolsink.converters.schema import SchemaConverter
 from spoolsink.errors import ConversionError, FormatError, LayoutError, RecordError
 from spoolsink.formats import Format
-from spoolsink.formats.columns import SCHEMAS, WHOLE
+from spoolsink.formats.columns import SCHEMAS
 from spoolsink.layout import MAX_KEY_BYTES, walk
-from spoolsink.layout_template import Path
+from spoolsink.layout_template import WHOLE, Path
 from spoolsink.records import Batch
 
 DEAD_LETTERS = "\0dead letters"
@@ -324,7 +324,13 @@ def _with_letters(
     letters = {r.offset: r.error for r in encoded.rejected if not r.must_stop}
     rows = dict(zip(encoded.offsets, zip(encoded.rows, encoded.places, strict=True), strict=True))
     times = dict(zip(encoded.offsets, encoded.times_ms or (), strict=False))
-    kept = [i for i, offset in enumerate(batch.offsets) if offset in rows or offset in letters]
+    kept: list[int] = []
+    passed: dict[int, None] = {}
+    for index, offset in enumerate(batch.offsets):
+        if offset in rows or offset in letters:
+            kept.append(index)
+        else:
+            passed[index] = None
     for index in kept:
         offset = batch.offsets[index]
         if offset in letters:
@@ -332,7 +338,7 @@ def _with_letters(
     offsets = [batch.offsets[index] for index in kept]
     return replace(
         encoded,
-        batch=_without(batch, {i: None for i in range(len(batch)) if i not in set(kept)}),
+        batch=_without(batch, passed),
         offsets=offsets,
         rows=[rows[offset][0] for offset in offsets],
         places=[rows[offset][1] for offset in offsets],

@@ -23,7 +23,6 @@ from spoolsink.consumer import GroupConsumer
 from spoolsink.cuts import PartitionCuts
 from spoolsink.delivery import Delivery
 from spoolsink.errors import (
-    BrokerRefusedError,
     ConsumerError,
     ObjectStoreError,
     OperatorStoreError,
@@ -223,10 +222,8 @@ class Engine:
             try:
                 await self._member(stopping)
             except ConsumerError as error:
-                if self.health.fail(
-                    "kafka", str(error), is_operator=isinstance(error, BrokerRefusedError)
-                ):
-                    log.error("kafka: %s", error)
+                assert self.assignment is not None
+                self.assignment.failing("kafka", error)
                 await first(stopping, backoff.next())
             else:
                 backoff.reset()

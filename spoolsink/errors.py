@@ -17,8 +17,7 @@ SpoolsinkError
 │   └── OperatorStoreError         somebody must mend something; nothing is dropped
 ├── ConsumerError                  Kafka is away or did not answer: tried again
 │   ├── BrokerRefusedError         somebody must mend something; nothing is dropped
-│   ├── MetadataVersionError       commit metadata of a version that we do not know
-│   └── OffsetLostError            the committed offset is not in the log
+│   └── MetadataVersionError       commit metadata of a version that we do not know
 ├── RegistryAwayError              the schema registry is away or refuses: hold, ask again
 ├── SchemaNeeded                   a record needs a schema that is not here yet: fetch, encode again
 ├── DeadLetterAwayError            the dead letter topic does not answer: hold, send again
@@ -152,23 +151,6 @@ class BrokerRefusedError(ConsumerError):
 
 class MetadataVersionError(ConsumerError):
     """Commit metadata was written by another version of spoolsink: not touched."""
-
-
-class OffsetLostError(ConsumerError):
-    """The committed offset is outside the log; `log_start` and `log_end` are Kafka's."""
-
-    def __init__(
-        self, topic_partition: "TopicPartition", offset: int, log_start: int, log_end: int
-    ) -> None:
-        topic, number = topic_partition
-        super().__init__(
-            f"{topic}-{number}: committed offset {offset} is outside the log "
-            f"[{log_start}, {log_end})"
-        )
-        self.topic_partition = topic_partition
-        self.offset = offset
-        self.log_start = log_start
-        self.log_end = log_end
 
 
 class RegistryAwayError(SpoolsinkError):

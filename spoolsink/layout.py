@@ -31,7 +31,7 @@ from spoolsink.layout_template import (
     parse_template,
 )
 from spoolsink.layout_time import TimeFormat, instant_of, zone_of
-from spoolsink.records import NO_TIMESTAMP, Batch
+from spoolsink.records import NO_TIMESTAMP, Batch, last_header
 
 MAX_KEY_BYTES = 1024
 """S3's limit of an object key in UTF-8."""
@@ -322,13 +322,11 @@ def _headers(batch: Batch, name: str) -> list[str | LayoutError | None]:
 
 
 def _header(headers: Sequence[tuple[str, bytes | None]], name: str) -> str | LayoutError | None:
-    for found, value in reversed(headers):
-        if found == name:
-            try:
-                return None if value is None else value.decode()
-            except UnicodeDecodeError:
-                return LayoutError(f"header.{name} is not UTF-8")
-    return None
+    value = last_header(headers, name)
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return LayoutError(f"header.{name} is not UTF-8")
 
 
 def _first_error(row: Sequence[object]) -> LayoutError | None:

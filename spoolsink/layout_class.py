@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 
 from spoolsink.errors import ConfigError, LayoutError
 from spoolsink.layout import MAX_KEY_BYTES, Column, Placed, RecordTimes, walk
-from spoolsink.layout_template import Path, check_path
+from spoolsink.layout_template import WHOLE, Path, check_path
 from spoolsink.layout_time import zone_of
 from spoolsink.plugins import load_class
 from spoolsink.records import Batch
 
-_WHOLE: Path = ()
 _CHECKED_ENTRIES = 16_384
 _SHOWN_CHARACTERS = 80
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -33,8 +32,8 @@ class ClassLayout:
     """
 
     uses_wallclock = False
-    value_paths: tuple[Path, ...] = (_WHOLE,)
-    key_paths: tuple[Path, ...] = (_WHOLE,)
+    value_paths: tuple[Path, ...] = (WHOLE,)
+    key_paths: tuple[Path, ...] = (WHOLE,)
 
     def __init__(
         self,
@@ -56,7 +55,7 @@ class ClassLayout:
     ) -> list[int | LayoutError | None]:
         """The time that `layout.time` names, for each record; only rotation asks for it."""
         path = self._times.path
-        fields: Column = [walk(value, path) for value in values[_WHOLE]] if path else ()
+        fields: Column = [walk(value, path) for value in values[WHOLE]] if path else ()
         return self._times.column(batch, fields, instant_ms)
 
     def place(
@@ -68,7 +67,7 @@ class ClassLayout:
     ) -> Placed:
         """The S3 partition of each record."""
         headers = batch.headers or [()] * len(batch)
-        columns = (batch.offsets, batch.timestamps, keys[_WHOLE], values[_WHOLE], headers)
+        columns = (batch.offsets, batch.timestamps, keys[WHOLE], values[WHOLE], headers)
         return [self._placed(*batch.tp, *row) for row in zip(*columns, strict=True)]
 
     def now(self, instant_ms: int) -> str:  # noqa: ARG002  # as `Layout`

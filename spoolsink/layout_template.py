@@ -11,6 +11,9 @@ _STEP = re.compile(r"((?:[^.\\]|\\.)+)(?:\.|$)", re.DOTALL)
 Path = tuple[str, ...]
 """Names from the top of a value downward; a number also means a list's item."""
 
+WHOLE: Path = ()
+"""The path of a whole key or value."""
+
 
 @dataclass(frozen=True, slots=True)
 class Literal:

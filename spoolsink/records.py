@@ -13,6 +13,12 @@ from typing import Literal, NamedTuple
 Headers = Sequence[tuple[str, bytes | None]]
 """Of one record, in order; names may repeat, values may be null."""
 
+
+def last_header(headers: Headers, name: str) -> bytes | None:
+    """The value of the last header of the name; None where it is null or there is none."""
+    return next((value for found, value in reversed(headers) if found == name), None)
+
+
 NO_TIMESTAMP = -1
 """What Kafka stores for a record without a timestamp."""
 
@@ -25,6 +31,11 @@ class TopicPartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Of a metric."""
+        return self.topic, str(self.partition)
 
 
 class TimestampType(IntEnum):

@@ -13,12 +13,10 @@ from typing import Literal, NamedTuple, Protocol
 from spoolsink.cut import Commit
 from spoolsink.errors import MetadataVersionError
 from spoolsink.intent import CommitMetadata, Identity, decode
+from spoolsink.kafka_protocol import UNKNOWN_TOPIC_ID
 from spoolsink.records import OffsetRange, TopicPartition
 
 log = logging.getLogger(__name__)
-
-UNKNOWN_TOPIC_ID = "0"
-"""Of brokers before Kafka 2.8: a topic created anew is not noticed there."""
 
 
 class TopicIds(Protocol):

@@ -13,7 +13,6 @@ from spoolsink.errors import (
     ObjectStoreError,
     OperatorStoreError,
 )
-from spoolsink.records import TopicPartition
 from spoolsink.status import TopicPartitionStatus
 from spoolsink.store_probe import probe_conditional_writes, probe_key
 
@@ -149,7 +148,7 @@ class Watch:
         for state, count in engine.spool.snapshot().items():
             gauges["spool_segments"].labels(state).set(count)
         gauges["upload_inflight"].set(engine.store.inflight)
-        self._show_only({row_labels(a.tp) for a in engine.appenders.values()})
+        self._show_only({a.tp.labels for a in engine.appenders.values()})
         for row in rows(engine):
             labels = row.topic, str(row.partition)
             if row.lag is not None:
@@ -170,11 +169,6 @@ class Watch:
         gauges["upload_inflight"].set(0)
         for gauge in (gauges["paused"], gauges["spool_segments"]):
             gauge.clear()
-
-
-def row_labels(tp: TopicPartition) -> tuple[str, str]:
-    """Of a metric."""
-    return tp.topic, str(tp.partition)
 
 
 def rows(engine: "Engine") -> list[TopicPartitionStatus]:

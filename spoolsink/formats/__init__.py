@@ -11,11 +11,11 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from spoolsink.formats.columns import WHOLE, Column, ColumnReader, Fields
+from spoolsink.formats.columns import Column, ColumnReader, Fields
 from spoolsink.formats.compression import CONTENT_TYPES, EXTENSIONS, make_compressor
 from spoolsink.formats.csv_text import csv_row
 from spoolsink.formats.line_rows import Rows, full_rows, json_as_it_came, json_values, raw_rows
-from spoolsink.layout_template import Path
+from spoolsink.layout_template import WHOLE, Path
 from spoolsink.records import Batch
 
 _TYPES = {

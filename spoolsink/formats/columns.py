@@ -15,10 +15,7 @@ from decimal import Decimal, InvalidOperation
 
 from spoolsink.errors import FormatError
 from spoolsink.layout_template import Path, parse_path
-from spoolsink.records import NO_TIMESTAMP, Batch
-
-WHOLE: Path = ()
-"""The path of a whole key or value."""
+from spoolsink.records import NO_TIMESTAMP, Batch, last_header
 
 SCHEMAS: Path = ("\0", "schemas")
 """Where the schemas of values stand beside their fields; no path of a template has a NUL."""
@@ -142,13 +139,11 @@ def _raw(
 
 
 def _header(batch: Batch, row: int, name: str) -> object:
-    for found, data in reversed(batch.headers_at(row)):
-        if found == name:
-            try:
-                return None if data is None else data.decode()
-            except UnicodeDecodeError:
-                return data
-    return None
+    data = last_header(batch.headers_at(row), name)
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def _error_of(cells: Sequence[object]) -> FormatError | None:

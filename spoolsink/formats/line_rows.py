@@ -8,8 +8,9 @@ from typing import TypeVar
 
 from spoolsink.converters.json import lines
 from spoolsink.errors import FormatError, RecordError
-from spoolsink.formats.columns import WHOLE, Fields
+from spoolsink.formats.columns import Fields
 from spoolsink.formats.json_text import base64_of, encode
+from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, TimestampType
 
 Rows = list[bytes | FormatError]

@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from spoolsink.errors import FormatError
 from spoolsink.formats.avro_rows import NULL_SCHEMA, DatumWriter, schema_of_columns
-from spoolsink.formats.columns import SCHEMAS, WHOLE, ColumnReader, Fields
+from spoolsink.formats.columns import SCHEMAS, ColumnReader, Fields
 from spoolsink.formats.line_rows import Rows
+from spoolsink.layout_template import WHOLE
 from spoolsink.records import NO_TIMESTAMP, Batch, TimestampType
 
 _NULL_TAG = "null"

@@ -99,6 +99,7 @@ class Spool:
         self._quota = Quota(max_bytes, pause_at, resume_at)
         self._free_space = files.FreeSpace(directory, min_free_bytes, clock)
         self._write_buffer_bytes = write_buffer_bytes
+        self._least_flush = min(write_buffer_bytes, _FLUSH_BYTES[0])
         self._compress: Compress | None = zstd_blocks() if compression == "zstd" else None
         self._open: dict[TopicPartition, dict[SegmentKey, OpenSegment]] = {}
         self._open_bytes: dict[TopicPartition, int] = defaultdict(int)
@@ -221,7 +222,10 @@ class Spool:
         segment.add(offsets, rows, cost)
         self._open_bytes[key.tp] += len(rows)
         self.buffered_bytes += cost
-        if segment.buffered_bytes >= self._flush_bytes():
+        # The second question counts open segments: asked only where it may be answered by yes.
+        if segment.buffered_bytes >= self._least_flush and (
+            segment.buffered_bytes >= self._flush_bytes()
+        ):
             await self._undisturbed(self._flush([segment]))
 
     async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:

@@ -15,7 +15,8 @@ from spoolsink.converters.schema import WriterSchema
 from spoolsink.errors import FormatError
 from spoolsink.formats import Format, make_format
 from spoolsink.formats import parquet_file as parquet
-from spoolsink.formats.columns import SCHEMAS, WHOLE, Column, make_column
+from spoolsink.formats.columns import SCHEMAS, Column, make_column
+from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
 
 NOON = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)

@@ -286,14 +286,19 @@ async def test_a_key_that_is_taken_gets_the_digest_and_is_counted() -> None:
     assert process.committed(TP) == 2
 
 
-async def test_where_every_key_is_taken_it_holds_and_tries_again() -> None:
-    process = await sealed("aa")
+async def meet_taken_keys(process: Process) -> None:
+    """Every name of the one object is taken by other content when it goes up."""
     await process.commit()
     [cut] = process.appenders[TP].cuts.sealed
     segment = cut.objects[0].segment
     keys = process.delivery._naming.keys(segment.label, segment.summary)  # type: ignore[attr-defined]
     process.store.objects = {key: (b"other", {}) for key in keys}
     await process.upload()
+
+
+async def test_where_every_key_is_taken_it_holds_and_tries_again() -> None:
+    process = await sealed("aa")
+    await meet_taken_keys(process)
     assert "holds other content" in process.held("orders-0 key")
     # No worker waits for it: what others have goes up meanwhile.
     assert process.clock.seconds < 1015
@@ -308,12 +313,7 @@ async def test_where_every_key_is_taken_it_holds_and_tries_again() -> None:
 
 async def test_what_holds_a_topic_partition_is_forgotten_when_it_is_given_up() -> None:
     process = await sealed("aa")
-    await process.commit()
-    [cut] = process.appenders[TP].cuts.sealed
-    segment = cut.objects[0].segment
-    keys = process.delivery._naming.keys(segment.label, segment.summary)  # type: ignore[attr-defined]
-    process.store.objects = {key: (b"other", {}) for key in keys}
-    await process.upload()
+    await meet_taken_keys(process)
     process.broker.codes = [12]
     await process.join()
     await process.turn()

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from spoolsink.errors import FormatError
 from spoolsink.formats import make_format
-from spoolsink.formats.columns import WHOLE
 from spoolsink.formats.compression import make_compressor
 from spoolsink.formats.json_text import encode
 from spoolsink.formats.line_rows import Rows
+from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
 
 

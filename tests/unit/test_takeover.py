@@ -7,8 +7,9 @@ import pytest
 from spoolsink.cut import Commit
 from spoolsink.errors import ConsumerError
 from spoolsink.intent import CommitMetadata, Identity, Mark, encode
+from spoolsink.kafka_protocol import UNKNOWN_TOPIC_ID
 from spoolsink.records import OffsetRange, TopicPartition
-from spoolsink.takeover import UNKNOWN_TOPIC_ID, Beginning, StartPolicy
+from spoolsink.takeover import Beginning, StartPolicy
 from tests.unit.builders import CLUSTER, FINGERPRINT, ME, NEXT, TOPIC_ID, TP, docs
 from tests.unit.fake_kafka import FakeBroker, FakeGroup
 
