@@ -5,6 +5,7 @@ is only a net.
 """
 
 import asyncio
+import http.client
 import json
 import os
 import re
@@ -26,6 +27,7 @@ _LOG_TAIL = 4000
 _FAULTS = re.compile(
     r"Traceback|a fault of spoolsink|never retrieved|never awaited|Unclosed|ResourceWarning"
 )
+_MOVED = re.compile(r"spoolsink_(?!.*_(bucket|created)\b)\S+ (?!0\.0$)\S+")
 
 
 Overrides = Mapping[str, Any]
@@ -117,8 +119,22 @@ class SinkProcess:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self) -> str:
-        """The end of the log, for a failure's message."""
-        return f"--- {self.log.name}\n{self.text()[-_LOG_TAIL:]}"
+        """The end of the log and what the process says of itself, for a failure's message."""
+        return f"--- {self.log.name}\n{self.text()[-_LOG_TAIL:]}\n{self._says()}"
+
+    def _says(self) -> str:
+        """Every metric that is not zero; "" where nobody answers."""
+        if not self._address.exists() or not self.is_running:
+            return ""
+        try:
+            host, port = self._address.read_text().strip().rsplit(":", 1)
+            connection = http.client.HTTPConnection(host, int(port), timeout=5)
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+            connection.close()
+        except (OSError, ValueError, http.client.HTTPException):
+            return ""
+        return "\n".join(line for line in lines if _MOVED.fullmatch(line))
 
     def faults(self) -> list[str]:
         """Lines of the log that only a bug writes."""
