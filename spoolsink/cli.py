@@ -1,6 +1,7 @@
 """The command line.
 
-Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments, 3 `spool verify` found something.
+Exit status: 0 fine, 1 a fault, 2 bad configuration or arguments, 3 `spool verify` or `audit` found
+something.
 """
 
 import argparse
@@ -12,12 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from spoolsink import __version__, logs
-from spoolsink.config import fingerprint, load
+from spoolsink.audit import run_audit
+from spoolsink.config import fingerprint, load, reveal, secrets_of
 from spoolsink.config_model import Config
 from spoolsink.connect_check import findings
 from spoolsink.connect_import import run_import
 from spoolsink.ddl import ENGINES, run_ddl
 from spoolsink.errors import ConfigError
+from spoolsink.progress import Progress, terminal_progress
+from spoolsink.restore import run_restore
+from spoolsink.restore.arguments import add_arguments, selected
 from spoolsink.service import EXIT_FAULT, run_service, terminal_status
 from spoolsink.spool_tools import run_spool
 from spoolsink.wiring import check_buildable
@@ -39,6 +44,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return _run(options, environ)
         if options.command == "demo":
             return _demo(options, environ)
+        if options.command in _LONG_TOOLS:
+            return _long_tool(options, environ)
         logs.configure(form=options.log_format, level=options.log_level, stream=sys.stderr)
         if options.command in _TOOLS:
             return _TOOLS[options.command](options, environ)
@@ -89,6 +96,16 @@ def _add_tools(
     ddl = commands.add_parser("ddl", parents=[everywhere], help="tables over the objects, as SQL")
     ddl.add_argument("config", type=Path, metavar="CONFIG.yaml")
     ddl.add_argument("--engine", choices=tuple(ENGINES), default="athena")
+    audit = commands.add_parser(
+        "audit", parents=[everywhere], help="compare S3 with Kafka's committed offsets"
+    )
+    audit.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    audit.add_argument("--json", action="store_true", help="one JSON document")
+    restore = commands.add_parser(
+        "restore", parents=[everywhere], help="send backed-up records back to Kafka"
+    )
+    restore.add_argument("config", type=Path, metavar="CONFIG.yaml")
+    add_arguments(restore)
 
 
 def _import_connect(options: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 (one shape for all tools)
@@ -108,11 +125,47 @@ def _ddl(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         raise ConfigError([f"{options.config}: {text}" for text in error.problems]) from error
 
 
+def _audit(config: Config, options: argparse.Namespace, progress: Progress) -> int:
+    return run_audit(config, as_document=options.json, out=sys.stdout, progress=progress)
+
+
+def _restore(config: Config, options: argparse.Namespace, progress: Progress) -> int:
+    selection = selected(config, options)
+    return run_restore(config, selection, rate=options.rate, out=sys.stdout, progress=progress)
+
+
 _TOOLS: dict[str, Callable[[argparse.Namespace, Mapping[str, str]], int]] = {
     "import-connect": _import_connect,
     "spool": _spool,
     "ddl": _ddl,
 }
+_LONG_TOOLS: dict[str, Callable[[Config, argparse.Namespace, Progress], int]] = {
+    "audit": _audit,
+    "restore": _restore,
+}
+"""Those that show how far they are."""
+
+
+def _long_tool(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    progress = terminal_progress(sys.stderr)
+    logs.configure(
+        form=options.log_format,
+        level=options.log_level,
+        stream=sys.stderr,
+        before_line=progress.clear,
+    )
+    config = load(options.config, environ)
+    for secret in secrets_of(config):
+        logs.hide(reveal(secret) or "")
+    try:
+        return _LONG_TOOLS[options.command](config, options, progress)
+    except ConfigError as error:
+        # What is wrong with an argument is no problem of the file.
+        told = (t if t.startswith("--") else f"{options.config}: {t}" for t in error.problems)
+        raise ConfigError(list(told)) from error
+    except KeyboardInterrupt:
+        progress.clear()
+        return EXIT_FAULT
 
 
 def _demo_seconds(text: str) -> int:
