@@ -19,7 +19,7 @@ from spoolsink.config_rules import contradictions
 from spoolsink.config_source import KeyPath, Source, read
 from spoolsink.errors import ConfigError
 
-ENCODING_NUMBER = 1
+ENCODING_NUMBER = 2
 """Raised when equal records would be written or split otherwise than before."""
 
 Broken = tuple[KeyPath, tuple[int, str]]

@@ -49,8 +49,21 @@ def _needs_columns(config: Config) -> bool:
         return True
     if kind not in {"avro", "parquet"}:
         return False
+    if whole_kind(config) is not None:
+        return False
     is_plain_json = value == "json" and config.records.schema_registry.url is None
     return value in _WITHOUT_SCHEMA or ":" in value or is_plain_json
+
+
+def whole_kind(config: Config) -> str | None:
+    """`bytes`, `string` or `json` where the full form holds values whole: as they came."""
+    records = config.records
+    if records.form != "full" or config.format.columns:
+        return None
+    options, has_registry = records.value_options, records.schema_registry.url is not None
+    is_wrapped = options.get("schemas_enable") or options.get("framed", has_registry)
+    is_whole = records.value in {"bytes", "string"} or (records.value == "json" and not is_wrapped)
+    return records.value if is_whole else None
 
 
 def _columns(columns: tuple[ColumnSection, ...]) -> Iterator[Problem]:

@@ -7,18 +7,22 @@ from zoneinfo import available_timezones
 
 from spoolsink.config_format import format_rules
 from spoolsink.config_model import MIB, AssumeRole, Config, LayoutSection
+from spoolsink.config_records import CLASS, TOPIC, TOPIC_ALLOWED, directory_problems, records_rules
 from spoolsink.config_security import security_rules
 from spoolsink.config_source import KeyPath
 from spoolsink.converters.options import near_miss
-from spoolsink.layout_template import check_path, check_template, parse_path
+from spoolsink.layout_template import (
+    Literal,
+    TimeField,
+    check_template,
+    parse_path,
+    parse_template,
+)
 from spoolsink.layout_time import zone_of
 
 Problem = tuple[KeyPath, str]
 
-_CONVERTERS = ("bytes", "string", "json", "avro", "protobuf", "cbor", "msgpack")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
-_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _TIMES = ("record", "wallclock")
 _DAY_MS = 86_400_000
 _INEXACT_MS = 1e-6
@@ -27,7 +31,7 @@ _MAX_PART_BYTES = 5 * 1024 * MIB
 
 def contradictions(config: Config) -> Iterator[Problem]:
     """Every pair of keys that cannot stand together, and every text that cannot be read."""
-    for rule in (_kafka, _records, _layout, format_rules, _rotate, _spool, _s3, _admin):
+    for rule in (_kafka, records_rules, _layout, format_rules, _rotate, _spool, _s3, _admin):
         yield from rule(config)
 
 
@@ -39,9 +43,8 @@ def _kafka(config: Config) -> Iterator[Problem]:
         if not _SERVER.fullmatch(server):
             yield ("kafka", "bootstrap_servers"), f"found '{server}'; allowed: host:port"
     for topic in kafka.topics or ():
-        if not _TOPIC.fullmatch(topic):
-            text = f"found '{topic}'; allowed: letters, digits, '.', '_' and '-'"
-            yield ("kafka", "topics"), text
+        if not TOPIC.fullmatch(topic):
+            yield ("kafka", "topics"), f"found '{topic}'; allowed: {TOPIC_ALLOWED}"
     if kafka.topics_pattern is not None:
         try:
             re.compile(kafka.topics_pattern)
@@ -54,42 +57,11 @@ def _kafka(config: Config) -> Iterator[Problem]:
     yield from security_rules(kafka.security)
 
 
-def _records(config: Config) -> Iterator[Problem]:
-    records = config.records
-    for key in ("key", "value"):
-        name = getattr(records, key)
-        if name not in _CONVERTERS and not _CLASS.fullmatch(name):
-            allowed = " | ".join(_CONVERTERS)
-            hint = near_miss(name, _CONVERTERS)
-            text = f"found '{name}'; allowed: {allowed} | package.module:Class{hint}"
-            yield ("records", key), text
-    letters = (records.dead_letter.topic, records.dead_letter.prefix)
-    if records.on_error == "dead_letter" and letters.count(None) != 1:
-        yield ("records", "dead_letter"), "on_error: dead_letter needs one of topic and prefix"
-    if records.on_error != "dead_letter" and letters.count(None) != len(letters):
-        yield ("records", "dead_letter"), "only used with on_error: dead_letter"
-    yield from _dead_letter(config)
-    if records.form == "full" and config.format.type in {"text", "bytes", "csv"}:
-        yield ("records", "form"), f"full cannot be written as {config.format.type}"
-
-
-def _dead_letter(config: Config) -> Iterator[Problem]:
-    where, letters = ("records", "dead_letter"), config.records.dead_letter
-    if letters.topic is not None and letters.topic in (config.kafka.topics or ()):
-        yield (*where, "topic"), f"'{letters.topic}' is read by this sink itself"
-    if letters.prefix is None:
-        return
-    for problem in check_path(letters.prefix):
-        yield (*where, "prefix"), problem
-    if letters.prefix in {"", config.layout.prefix}:
-        yield (*where, "prefix"), "must be a prefix of its own"
-
-
 def _layout(config: Config) -> Iterator[Problem]:
     layout = config.layout
-    for problem in check_path(layout.prefix):
+    for problem in directory_problems(layout.prefix):
         yield ("layout", "prefix"), problem
-    for problem in check_template(layout.partition):
+    for problem in _template_problems(layout.partition):
         yield ("layout", "partition"), problem
     try:
         zone_of(layout.timezone)
@@ -97,13 +69,31 @@ def _layout(config: Config) -> Iterator[Problem]:
         hint = near_miss(layout.timezone, available_timezones())
         yield ("layout", "timezone"), f"{error}{hint}"
     yield from _layout_time(layout.time)
-    for problem in check_path(layout.missing_value):
+    for problem in directory_problems(layout.missing_value):
         yield ("layout", "missing_value"), problem
+    if layout.missing == "error" and not _is_default(layout, "missing_value"):
+        yield ("layout", "missing_value"), "only used with missing: default"
     if layout.time_bucket is not None and not _is_grid_of_days(layout.time_bucket):
         yield ("layout", "time_bucket"), "allowed: a divisor of a day, or whole days"
     yield from _partitioner(layout)
     if layout.file_name == "connect" and config.s3.conditional_writes == "off":
         yield ("layout", "file_name"), "connect needs s3.conditional_writes"
+
+
+def _template_problems(template: str) -> list[str]:
+    """Also directories that clients of S3 and file systems take for a way, not for a name."""
+    problems = check_template(template)
+    if not problems:
+        shown = (
+            part.text if isinstance(part, Literal | TimeField) else "{}"
+            for part in parse_template(template)
+        )
+        problems = directory_problems("".join(shown))
+    return problems
+
+
+def _is_default(layout: LayoutSection, key: str) -> bool:
+    return bool(getattr(layout, key) == LayoutSection.model_fields[key].default)
 
 
 def _partitioner(layout: LayoutSection) -> Iterator[Problem]:
@@ -112,10 +102,11 @@ def _partitioner(layout: LayoutSection) -> Iterator[Problem]:
         if layout.options:
             yield ("layout", "options"), "only used with layout.partitioner"
         return
-    if not _CLASS.fullmatch(name):
+    if not CLASS.fullmatch(name):
         yield ("layout", "partitioner"), f"found '{name}'; allowed: package.module:Class"
-    if layout.partition != LayoutSection.model_fields["partition"].default:
-        yield ("layout", "partition"), "cannot be used with layout.partitioner"
+    for key in ("partition", "time_bucket", "missing", "missing_value"):
+        if not _is_default(layout, key):
+            yield ("layout", key), "cannot be used with layout.partitioner"
 
 
 def _is_grid_of_days(seconds: float) -> bool:
@@ -153,6 +144,8 @@ def _spool(config: Config) -> Iterator[Problem]:
         yield ("spool", "resume_at"), f"found {spool.resume_at}; allowed: below spool.pause_at"
     if spool.max_bytes < 2 * spool.write_buffer:
         yield ("spool", "max_bytes"), "allowed: at least twice spool.write_buffer"
+    if spool.mode == "memory" and spool.compression != "none":
+        yield ("spool", "compression"), "cannot be used with spool.mode: memory"
 
 
 def _s3(config: Config) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ is read again is sent again (at least once).
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,10 @@ _SEND_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _MESSAGE_CHARACTERS = 1_000
 _HEADER = "__connect.errors."
+_MARKS_BYTES = 1024 * 1024
+"""More than the headers of our own take, beside a record as large as a batch may be."""
+_TASK = "0"
+"""Connect's scripts look for one; a process has no others."""
 
 
 class DeadLetterTopic:
@@ -67,18 +72,21 @@ class DeadLetterTopic:
                 client_id=f"spoolsink-{self._sink}-dead-letters",
                 acks="all",
                 enable_idempotence=True,
+                # The broker is to say what is too large for it, not the client's own default.
+                max_request_size=self._settings.batch_max_bytes + _MARKS_BYTES,
             )
             await self._producer.start()
         return self._producer
 
     async def _sent(self, producer: Any, batch: Batch, rejected: Rejected) -> Any:
-        row = batch.offsets.index(rejected.offset)
+        row = bisect_left(batch.offsets, rejected.offset)
         error = rejected.error
         told = {
             "topic": batch.tp.topic,
             "partition": str(batch.tp.partition),
             "offset": str(rejected.offset),
             "connector.name": self._sink,
+            "task.id": _TASK,
             "stage": error.stage,
             "exception.class.name": type(error).__name__,
             "exception.message": error.message[:_MESSAGE_CHARACTERS],

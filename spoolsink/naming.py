@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from spoolsink.encoder import DEAD_LETTERS, TAG_MARK
-from spoolsink.layout import directory_of, object_key
+from spoolsink.layout import MAX_KEY_BYTES, directory_of, object_key
 from spoolsink.records import Batch, TopicPartition
 from spoolsink.segment import SegmentLabel, SegmentSummary
 
@@ -50,7 +50,9 @@ class Naming:
             )
             for shown in ("", digest)
         )
-        return list(dict.fromkeys((label.object_key, ranged, marked)))
+        found = dict.fromkeys((label.object_key, ranged, marked))
+        # The first one fits, or its records were refused; where no other does, the sink holds.
+        return [key for key in found if len(key.encode()) <= MAX_KEY_BYTES]
 
     def metadata(self, label: SegmentLabel, summary: SegmentSummary) -> dict[str, str]:
         """User metadata of an object, without S3's `x-amz-meta-`."""

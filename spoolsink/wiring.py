@@ -9,6 +9,7 @@ from spoolsink.backoff import Backoff
 from spoolsink.bad_records import BadRecordPolicy
 from spoolsink.boundaries import Boundaries
 from spoolsink.config import fingerprint, reveal
+from spoolsink.config_format import whole_kind
 from spoolsink.config_model import Config
 from spoolsink.converters import make_converter
 from spoolsink.converters.json import JsonConverter
@@ -51,6 +52,7 @@ def make_form(config: Config) -> Format:
             extension=config.format.extension,
             header=config.format.header,
             columns=columns,
+            whole=whole_kind(config),
         )
     except ValueError as error:
         raise ConfigError([f"format.type: {config.format.type} {error}"]) from error

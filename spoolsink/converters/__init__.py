@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from spoolsink.converters.json import JsonConverter
-from spoolsink.converters.options import check_options
+from spoolsink.converters.options import OPTIONS, check_options
 from spoolsink.errors import ConversionError
 from spoolsink.plugins import load_class
 from spoolsink.records import Headers
@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 Converter = Callable[[bytes | None, str, Headers], object]
 
-_OPTIONS: dict[str, dict[str, type]] = {
-    "bytes": {},
-    "string": {},
-    "json": {"schemas_enable": bool, "framed": bool},
-    "avro": {"schema_file": str, "framed": bool},
-    "protobuf": {"descriptor_file": str, "message": str, "framed": bool},
-    "cbor": {},
-    "msgpack": {},
-}
 _MADE_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     "json": ("json_schema", ()),
     "avro": ("avro", ("fastavro",)),
@@ -52,9 +43,9 @@ def make_converter(
     """
     if ":" in name:
         return _guarded(load_class(name)(options), name)
-    if name not in _OPTIONS:
+    if name not in OPTIONS:
         raise ValueError(f"unknown converter {name!r}")
-    check_options(name, options, _OPTIONS[name])
+    check_options(name, options)
     if name in {"string", "bytes"}:
         return convert_string if name == "string" else convert_bytes
     if name == "json" and not options.get("schemas_enable") and not _is_framed(options, registry):

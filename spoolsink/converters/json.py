@@ -5,9 +5,10 @@ escapes, floats out of range) the standard library decides, so that it only ever
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from operator import attrgetter
 
 import msgspec
@@ -35,21 +36,27 @@ def decode(data: bytes) -> object:
         return _decode_slowly(data)
 
 
-def check(values: Sequence[bytes]) -> None:
-    """All values are JSON documents; raises ConversionError without saying which is not."""
-    _check(values, _SPARE_FRAMES)
+def check(values: Sequence[bytes], *, is_ascii: bool = False) -> None:
+    """All values are JSON documents; raises ConversionError without saying which is not.
+
+    `is_ascii`: they are known to be, and not looked at as UTF-8.
+    """
+    _check(values, _SPARE_FRAMES, is_ascii=is_ascii)
 
 
-def _check(values: Sequence[bytes], frames: int) -> None:
+def _check(values: Sequence[bytes], frames: int, *, is_ascii: bool = False) -> None:
     if frames:
-        _check(values, frames - 1)
+        _check(values, frames - 1, is_ascii=is_ascii)
         return
     try:
         for _ in map(_SKIM.decode, values):
             pass
     except (msgspec.DecodeError, RecursionError):
         for value in values:
-            _decode_slowly(value)
+            # Numbers of any size are JSON, also those that nothing here could hold.
+            _decode_slowly(value, number=float)
+    if is_ascii:
+        return
     # A document begins and ends with ASCII, so no UTF-8 sequence can run over a boundary.
     try:
         b"".join(values).decode()
@@ -113,6 +120,13 @@ class FieldDecoder:
             return [self._decoded_one(value) for value in values]
 
     def _decoded_one(self, value: bytes | None) -> object:
+        """Read as alone, so that no answer depends on what stands beside it."""
+        try:
+            return self._decoder.decode(value)  # type: ignore[arg-type]
+        except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._decoded_slowly(value)
+
+    def _decoded_slowly(self, value: bytes | None) -> object:
         tree = None if value is None else decode(value)
         if isinstance(tree, list):
             # Items are reached by number, as names of an object would be.
@@ -139,12 +153,25 @@ def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _INT_DIGITS else Decimal(text)
 
 
-def _decode_slowly(data: bytes) -> object:
+def _number(text: str) -> float | Decimal:
+    """What no double can hold keeps its digits, so that nobody takes it for infinite."""
+    number = float(text)
+    return Decimal(text) if math.isinf(number) else number
+
+
+def _decode_slowly(data: bytes, number: Callable[[str], object] = _number) -> object:
     try:
-        return json.loads(data.decode(), parse_constant=_refuse_constant, parse_int=_integer)
+        return json.loads(
+            data.decode(),
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=number,
+        )
     except UnicodeDecodeError as error:
         raise ConversionError(f"not UTF-8: {error.reason}") from error
     except RecursionError as error:
         raise ConversionError("nested too deeply") from error
+    except InvalidOperation as error:
+        raise ConversionError("a number with an exponent of more than 18 digits") from error
     except ValueError as error:
         raise ConversionError(f"not JSON: {error}") from error

@@ -3,13 +3,23 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
+OPTIONS: dict[str, dict[str, type]] = {
+    "bytes": {},
+    "string": {},
+    "json": {"schemas_enable": bool, "framed": bool},
+    "avro": {"schema_file": str, "framed": bool},
+    "protobuf": {"descriptor_file": str, "message": str, "framed": bool},
+    "cbor": {},
+    "msgpack": {},
+}
+"""By the name of the converter."""
+
 _WORDS = {str: "text", bool: "true or false"}
 
 
-def check_options(
-    converter: str, options: Mapping[str, object], allowed: Mapping[str, type]
-) -> None:
+def check_options(converter: str, options: Mapping[str, object]) -> None:
     """Raises ValueError for an option that the converter does not have, or of another type."""
+    allowed = OPTIONS[converter]
     for name, value in options.items():
         if name not in allowed:
             there = f"allowed: {', '.join(allowed)}" if allowed else "it has no options"

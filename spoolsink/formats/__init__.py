@@ -17,6 +17,7 @@ from spoolsink.formats.csv_text import csv_row
 from spoolsink.formats.line_rows import Rows, full_rows, json_as_it_came, json_values, raw_rows
 from spoolsink.layout_template import WHOLE, Path
 from spoolsink.records import Batch
+from spoolsink.rows import RowColumn
 
 _TYPES = {
     "jsonl": (".json", "application/x-ndjson"),
@@ -40,7 +41,7 @@ class Format:
     apart, None where there is one schema; `schema_text` is the schema behind a tag.
     """
 
-    rows: Callable[[Batch, Fields, Fields], Rows]
+    rows: Callable[[Batch, Fields, Fields], RowColumn | Rows]
     body: Callable[[Iterator[bytes], str, str], Iterator[bytes]]
     extension: str
     content_type: str
@@ -63,14 +64,18 @@ def make_format(
     extension: str | None = None,
     header: bool = False,
     columns: Sequence[Column] = (),
+    whole: str | None = None,
 ) -> Format:
     """`value` and `key` are the converters' names, `json` for plain JSON text only.
+
+    `whole` is `value` where the full form in a container holds values as they came.
 
     Raises ValueError where a library is not installed.
     """
     if kind in CONTAINERS:
         full_key = key if form == "full" else None
-        return _container(kind, full_key, (compression, level), extension, columns)
+        codec = (compression, level)
+        return _container(kind, (full_key, whole), codec, extension, columns)
     suffix, content_type = _TYPES[kind]
     extension = suffix + EXTENSIONS[compression] if extension is None else extension
     content_type = CONTENT_TYPES.get(compression, content_type)
@@ -90,8 +95,8 @@ def make_format(
     return Format(rows, body, extension, content_type, keys, values)
 
 
-def _csv_rows(reader: ColumnReader) -> Callable[[Batch, Fields, Fields], Rows]:
-    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:
+def _csv_rows(reader: ColumnReader) -> Callable[[Batch, Fields, Fields], RowColumn | Rows]:
+    def rows(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:
         found = reader.rows(batch, keys, values)
         return [
             b"" if value is None else csv_row(cells) if isinstance(cells, list) else cells
@@ -124,15 +129,20 @@ def _compressed(
 
 def _container(
     kind: str,
-    full_key: str | None,
+    kinds: tuple[str | None, str | None],
     codec: tuple[str, int | None],
     extension: str | None,
     columns: Sequence[Column],
 ) -> Format:
     compression, level = codec
-    schema_rows, check, body = _libraries(kind, compression, level)
+    full_key, whole = kinds
+    schema_rows, make_writer, body = _libraries(kind, compression, level)
     reader = ColumnReader(columns) if columns else None
-    rows = schema_rows.SchemaRows(columns=reader, check=check, full_key=full_key)
+    rows = schema_rows.SchemaRows(
+        columns=reader, make_writer=make_writer, full_key=full_key, whole=whole
+    )
+    has_one_schema = reader is not None or whole is not None
+    whole_values = () if whole is not None else (WHOLE,)
     keys = reader.paths("key") if reader else ()
     suffix, content_type = _TYPES[kind]
     return Format(
@@ -140,23 +150,23 @@ def _container(
         body=body,
         extension=suffix if extension is None else extension,
         content_type=content_type,
-        key_paths=keys if full_key is None else (*keys, WHOLE),
-        value_paths=reader.paths("value") if reader else (WHOLE,),
-        needs_schemas=reader is None,
-        tags=None if reader else rows.tags,
+        key_paths=keys if full_key in {None, "json"} else (*keys, WHOLE),
+        value_paths=reader.paths("value") if reader else whole_values,
+        needs_schemas=not has_one_schema,
+        tags=None if has_one_schema else rows.tags,
         schema_text=rows.schema_text,
     )
 
 
 def _libraries(kind: str, compression: str, level: int | None) -> tuple[Any, Any, Any]:
-    """The module of the rows, what checks a schema, and the body."""
+    """The module of the rows, what makes a schema's writer, and the body."""
     try:
         schema_rows = import_module("spoolsink.formats.schema_rows")
         if kind == "avro":
             container = import_module("spoolsink.formats.avro_container")
-            checks = import_module("spoolsink.formats.avro_rows")
+            writers = import_module("spoolsink.formats.avro_rows")
         else:
-            checks = container = import_module("spoolsink.formats.parquet_file")
+            writers = container = import_module("spoolsink.formats.parquet_file")
     except ImportError as error:
         raise ValueError(f"needs a library: pip install 'spoolsink[{kind}]' ({error})") from error
-    return schema_rows, checks.check, partial(container.body, compression, level)
+    return schema_rows, writers.make_writer, container.make_body(compression, level)

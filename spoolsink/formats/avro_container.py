@@ -10,6 +10,7 @@ specification 1.12, "Object Container Files".
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
 
@@ -17,7 +18,12 @@ import cramjam
 import fastavro
 import zstandard
 
-from spoolsink.formats.avro_rows import datums, with_avro_names
+from spoolsink.formats.avro_rows import datums
+from spoolsink.formats.avro_trees import with_avro_names
+from spoolsink.formats.column_rows import long
+
+BLOCK_BYTES = 1024 * 1024
+"""Of datums, before compression: what a reader has to hold of the file at a time."""
 
 _MAGIC = b"Obj\x01"
 _SYNC_BYTES = 16
@@ -29,7 +35,12 @@ _DEFLATE_LEVEL, _ZSTD_LEVEL = 6, 3
 _CODEC_NAMES = {"none": "null", "deflate": "deflate", "snappy": "snappy", "zstd": "zstandard"}
 
 
-def body(
+def make_body(compression: str, level: int | None) -> partial[Iterator[bytes]]:
+    """What makes the bodies of one format."""
+    return partial(_body, compression, level)
+
+
+def _body(
     compression: str, level: int | None, chunks: Iterator[bytes], schema_text: str, seed: str
 ) -> Iterator[bytes]:
     """The file's bytes; `chunks` are whole rows, `seed` makes the sync marker."""
@@ -37,9 +48,9 @@ def body(
     compress = _compressor(compression, level)
     yield _header(schema_text, _CODEC_NAMES[compression], sync)
     for chunk in chunks:
-        found = list(datums(chunk))
-        payload = compress(b"".join(found))
-        yield _long(len(found)) + _long(len(payload)) + payload + sync
+        for found in datums(chunk, BLOCK_BYTES):
+            payload = compress(b"".join(found))
+            yield long(len(found)) + long(len(payload)) + payload + sync
 
 
 def _header(schema_text: str, codec: str, sync: bytes) -> bytes:
@@ -48,17 +59,6 @@ def _header(schema_text: str, codec: str, sync: bytes) -> bytes:
     meta = {"avro.schema": schema.encode(), "avro.codec": codec.encode()}
     fastavro.schemaless_writer(buffer, _META, meta)
     return _MAGIC + buffer.getvalue() + sync
-
-
-def _long(number: int) -> bytes:
-    """Zigzag, then seven bits a byte, the lowest first."""
-    number <<= 1
-    written = bytearray()
-    while number > 0x7F:  # noqa: PLR2004 (seven bits)
-        written.append((number & 0x7F) | 0x80)
-        number >>= 7
-    written.append(number)
-    return bytes(written)
 
 
 def _compressor(compression: str, level: int | None) -> Callable[[bytes], bytes]:

@@ -5,21 +5,23 @@ The schema is an Avro schema as `converters/schema.py` tells, or one made of `fo
 """
 
 import json
-import re
+import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
-from typing import Any
+from uuid import UUID
 
 import fastavro
 from fastavro.types import Schema
 
 from spoolsink.errors import FormatError
+from spoolsink.formats import avro_trees
 from spoolsink.formats.columns import Column, precision_and_scale
 from spoolsink.formats.json_text import encode as json_text
 
 _LENGTH = struct.Struct("<I")
-_AVRO_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_INT_LIMIT = 1 << 31
+_FLOAT = struct.Struct("<f")
 _PRIMITIVES = {
     "string": "string",
     "int": "int",
@@ -37,15 +39,58 @@ def _write_json(value: object, _: object) -> str:
     return json_text(value).decode()
 
 
-# Derived schemas mark fields of any shape so (converters/schema.py); fastavro looks here for it.
-fastavro.write.LOGICAL_WRITERS["string-json"] = _write_json
+def _checked_int(value: object, _: object) -> object:
+    if isinstance(value, int) and not -_INT_LIMIT <= value < _INT_LIMIT:
+        raise ValueError(f"{value} is no int of 32 bits")
+    return value
+
+
+def _checked_float(value: object, _: object) -> object:
+    value = _checked_double(value, _)
+    if isinstance(value, int | float):
+        _FLOAT.pack(value)
+    return value
+
+
+def _checked_double(value: object, _: object) -> object:
+    if isinstance(value, float) or value is None:
+        return value
+    if isinstance(value, bool):
+        raise TypeError("a truth value is no number")
+    # Decimals are numbers of JSON that no double has.
+    number = float(value)  # type: ignore[arg-type]
+    if math.isinf(number):
+        raise ValueError("out of a double's range")
+    return number
+
+
+def _checked_uuid(value: object, _: object) -> object:
+    if isinstance(value, str):
+        UUID(value)
+    return value
+
+
+# fastavro looks here for what to do with a value before it is written. Derived schemas mark fields
+# of any shape with `json` (converters/schema.py); the others are marks of `avro_trees.guarded`.
+fastavro.write.LOGICAL_WRITERS.update(
+    {
+        "string-json": _write_json,
+        f"int-{avro_trees.INT}": _checked_int,
+        f"float-{avro_trees.FLOAT}": _checked_float,
+        f"double-{avro_trees.DOUBLE}": _checked_double,
+        f"string-{avro_trees.UUID}": _checked_uuid,
+    }
+)
 
 
 class DatumWriter:
     """Values of one schema to rows."""
 
-    def __init__(self, schema_text: str) -> None:
-        self._schema = compiled(schema_text)
+    def __init__(self, schema_text: str, *, are_ids_checked: bool = True) -> None:
+        compiled(schema_text)
+        tree = json.loads(schema_text)
+        guarded = avro_trees.guarded(tree, are_ids_checked=are_ids_checked)
+        self._schema = compiled(json.dumps(guarded))
 
     def row(self, value: object) -> bytes:
         """One row; raises FormatError where the value is none of the schema's."""
@@ -58,14 +103,21 @@ class DatumWriter:
         return _LENGTH.pack(len(datum)) + datum
 
 
-def datums(rows: bytes) -> Iterator[bytes]:
-    """The datums of whole rows in a row."""
-    position, end = 0, len(rows)
+def datums(rows: bytes, most_bytes: int) -> Iterator[list[bytes]]:
+    """The datums of whole rows, in lists of at most `most_bytes`, or of one that is larger."""
+    position, end, size = 0, len(rows), 0
+    found: list[bytes] = []
     while position < end:
         (length,) = _LENGTH.unpack_from(rows, position)
         position += _LENGTH.size
-        yield rows[position : position + length]
+        if found and size + length > most_bytes:
+            yield found
+            found, size = [], 0
+        found.append(rows[position : position + length])
+        size += length
         position += length
+    if found:
+        yield found
 
 
 def compiled(schema_text: str) -> Schema:
@@ -76,9 +128,9 @@ def compiled(schema_text: str) -> Schema:
         raise FormatError(f"no Avro schema: {str(error)[:200]}") from error
 
 
-def check(schema_text: str) -> None:
-    """Raises FormatError for what is no schema."""
-    compiled(schema_text)
+def make_writer(schema_text: str) -> tuple[DatumWriter, str]:
+    """For rows of Avro objects, and the schema in them; raises FormatError for what is none."""
+    return DatumWriter(schema_text), schema_text
 
 
 def schema_of_columns(columns: Sequence[Column]) -> str:
@@ -99,32 +151,3 @@ def _type_of(kind: str) -> object:
         return {"type": "long", "logicalType": "timestamp-micros"}
     precision, scale = precision_and_scale(kind)
     return {"type": "bytes", "logicalType": "decimal", "precision": precision, "scale": scale}
-
-
-def with_avro_names(schema: object) -> object:
-    """The same with names that Avro allows: what a datum's bytes are does not depend on them."""
-    if isinstance(schema, list):
-        return [with_avro_names(branch) for branch in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    found = {key: value for key, value in schema.items() if not key.startswith("__")}
-    for nested in ("type", "items", "values"):
-        if nested in found:
-            found[nested] = with_avro_names(found[nested])
-    if "fields" in found:
-        found["fields"] = [
-            {**with_field_type(field), "name": _allowed(field["name"])} for field in found["fields"]
-        ]
-    return found
-
-
-def with_field_type(field: Mapping[str, Any]) -> dict[str, object]:
-    """A record's field with the names of its type allowed."""
-    return {**field, "type": with_avro_names(field["type"])}
-
-
-def _allowed(name: str) -> str:
-    if _AVRO_NAME.fullmatch(name):
-        return name
-    cleaned = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    return cleaned if not cleaned[:1].isdigit() else f"_{cleaned}"

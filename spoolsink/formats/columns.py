@@ -8,13 +8,15 @@ decimals, because JSON has no others.
 
 import math
 import re
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from spoolsink.errors import FormatError
 from spoolsink.layout_template import Path, parse_path
+from spoolsink.layout_time import parse_iso
 from spoolsink.records import NO_TIMESTAMP, Batch, last_header
 
 SCHEMAS: Path = ("\0", "schemas")
@@ -26,10 +28,14 @@ Fields = Mapping[Path, Sequence[object]]
 _DECIMAL = re.compile(r"decimal\((\d+),\s*(\d+)\)")
 _MAX_PRECISION = 38
 """Of Parquet readers, Athena and Hive alike."""
+_EXACT = Context(prec=_MAX_PRECISION)
+"""The library's own stops at 28 digits."""
 
 _INT_BITS, _LONG_BITS = 31, 63
+_FLOAT = struct.Struct("<f")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN_CHARACTERS = 60
+_MISFIT = (TypeError, ValueError, OverflowError, InvalidOperation)
 _METADATA = ("topic", "partition", "offset", "timestamp")
 
 
@@ -96,26 +102,28 @@ class ColumnReader:
 
     def rows(self, batch: Batch, keys: Fields, values: Fields) -> list[list[object] | FormatError]:
         """The columns' values of each record; None is null."""
-        fitted = [self._column(column, batch, keys, values) for column in self.columns]
-        return [_error_of(cells) or list(cells) for cells in zip(*fitted, strict=True)]
+        columns = self.fitted(batch, keys, values)
+        return [_error_of(cells) or list(cells) for cells in zip(*columns, strict=True)]
 
-    def _column(
-        self,
-        column: Column,
-        batch: Batch,
-        keys: Fields,
-        values: Fields,
-    ) -> list[object]:
-        return [self._fitted(column, found) for found in _raw(column, batch, keys, values)]
+    def fitted(self, batch: Batch, keys: Fields, values: Fields) -> list[list[object]]:
+        """The same by column; a value that does not fit is a FormatError in its place."""
+        return [_fitted(column, _raw(column, batch, keys, values)) for column in self.columns]
 
-    def _fitted(self, column: Column, found: object) -> object:
-        if found is None:
-            return None
-        try:
-            return column.fit(found)
-        except (TypeError, ValueError, OverflowError, InvalidOperation):
-            shown = repr(found)[:_SHOWN_CHARACTERS]
-            return FormatError(f"column {column.name}: found {shown}; allowed: {column.type}")
+
+def _fitted(column: Column, found: Sequence[object]) -> list[object]:
+    fit = column.fit
+    try:
+        return [None if value is None else fit(value) for value in found]
+    except _MISFIT:
+        return [_fitted_one(column, value) for value in found]
+
+
+def _fitted_one(column: Column, found: object) -> object:
+    try:
+        return None if found is None else column.fit(found)
+    except _MISFIT:
+        shown = repr(found)[:_SHOWN_CHARACTERS]
+        return FormatError(f"column {column.name}: found {shown}; allowed: {column.type}")
 
 
 def _raw(
@@ -175,6 +183,9 @@ def _whole(bits: int) -> Callable[[object], int]:
     def fit(found: object) -> int:
         if isinstance(found, bool) or not isinstance(found, int | float | Decimal):
             raise TypeError("no number")
+        # Asked first: a decimal of a few characters may have a billion digits before its point.
+        if isinstance(found, Decimal) and found.adjusted() > bits:
+            raise ValueError("out of range")
         number = int(found)
         if number != found or not -limit <= number < limit:
             raise ValueError("out of range")
@@ -183,12 +194,18 @@ def _whole(bits: int) -> Callable[[object], int]:
     return fit
 
 
-def _floating(found: object) -> float:
+def _double(found: object) -> float:
     if isinstance(found, bool) or not isinstance(found, int | float | Decimal):
         raise TypeError("no number")
     number = float(found)
     if math.isinf(number) and isinstance(found, Decimal):
         raise ValueError("out of range")
+    return number
+
+
+def _float(found: object) -> float:
+    number = _double(found)
+    _FLOAT.pack(number)  # OverflowError for what 32 bits would make infinite
     return number
 
 
@@ -201,11 +218,11 @@ def _date(found: object) -> date:
 
 
 def _timestamp(found: object) -> datetime:
-    if isinstance(found, datetime):
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
     if isinstance(found, str):
-        moment = datetime.fromisoformat(found)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        found = parse_iso(found)
+    if isinstance(found, datetime):
+        # OverflowError for what is another year in UTC than readers know.
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     return _EPOCH + timedelta(milliseconds=_whole(_LONG_BITS)(found))
 
 
@@ -219,7 +236,7 @@ def _decimal_fit(precision: int, scale: int) -> Callable[[object], Decimal]:
         number = Decimal(repr(found) if isinstance(found, float) else found)
         if not number.is_finite() or (number.adjusted() >= precision - scale and number != 0):
             raise ValueError("out of range")
-        exact = number.quantize(quantum)
+        exact = number.quantize(quantum, context=_EXACT)
         if exact != number:
             raise ValueError("more digits than the scale has")
         return exact
@@ -231,8 +248,8 @@ _FITS: dict[str, Callable[[object], object]] = {
     "string": _string,
     "int": _whole(_INT_BITS),
     "long": _whole(_LONG_BITS),
-    "float": _floating,
-    "double": _floating,
+    "float": _float,
+    "double": _double,
     "boolean": _boolean,
     "bytes": _bytes,
     "date": _date,

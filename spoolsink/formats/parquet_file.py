@@ -2,22 +2,39 @@
 
 Readable by duckdb, pyarrow, Spark and Athena: format 2.6, three-level lists, INT64 microseconds
 with the UTC flag, decimals as FIXED_LEN_BYTE_ARRAY, statistics and page index, no legacy names.
-At most one row group is in memory, and the chunk that is being decoded.
+
+1. At most one row group is in memory for all objects of a format that are being made, and the
+   slice that is being decoded: whoever gathers a row group holds `turn`. Beside that an object
+   keeps the pages of its last row group, until they are taken.
+2. Decoding holds the interpreter's lock. So one thread decodes at a time (more would gain nothing,
+   and the event loop would wait for each of them), and a slice, which is decoded in one call, is
+   small. Pages are made and compressed without that lock.
+3. Every row that was written can be read: what would not do is refused with its schema, or while
+   the row is made. An object that cannot be made would stop its topic partition for ever.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
+from itertools import chain
+from threading import Lock
 
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spoolsink.errors import FormatError
-from spoolsink.formats.avro_rows import compiled, datums
+from spoolsink.formats.avro_rows import DatumWriter, compiled, datums
+from spoolsink.formats.avro_trees import without_calendar, without_empty_records
 
 ROW_GROUP_BYTES = 16 * 1024 * 1024
 """Of Arrow's buffers: what a row group takes in memory before it is written."""
+
+SLICE_BYTES = 64 * 1024
+"""Of datums that are decoded in one call: some 200 rows of 50 columns, a few ms."""
+
+_MAX_DIGITS = 38
+"""Of decimals, for most readers."""
 
 _PRIMITIVES: dict[str, pa.DataType] = {
     "null": pa.string(),  # a column without a type; readers disagree about Parquet's null
@@ -33,9 +50,9 @@ _LOGICAL: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "time-millis": pa.time32("ms"),
     "time-micros": pa.time64("us"),
-    "timestamp-millis": pa.timestamp("us", tz="UTC"),
+    "timestamp-millis": pa.timestamp("ms", tz="UTC"),  # written as microseconds, as all are
     "timestamp-micros": pa.timestamp("us", tz="UTC"),
-    "local-timestamp-millis": pa.timestamp("us"),
+    "local-timestamp-millis": pa.timestamp("ms"),
     "local-timestamp-micros": pa.timestamp("us"),
     "uuid": pa.string(),
     "json": pa.string(),
@@ -53,9 +70,17 @@ def arrow_schema(schema_text: str) -> pa.Schema:
     return pa.schema([pa.field(_VALUE, kind, nullable=is_nullable or tree == "null")])
 
 
-def check(schema_text: str) -> None:
-    """Raises FormatError for a schema that Parquet cannot hold."""
-    arrow_schema(schema_text)
+def make_writer(schema_text: str) -> tuple[DatumWriter, str]:
+    """For rows of Parquet objects, and their schema; raises FormatError for what it cannot hold."""
+    compiled(schema_text)
+    text = json.dumps(without_empty_records(json.loads(schema_text)))
+    schema = arrow_schema(text)
+    try:
+        with _writer(BytesIO(), schema, "none", None) as trial:
+            trial.write_table(schema.empty_table())
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"no schema for Parquet: {error}") from error
+    return DatumWriter(text, are_ids_checked=False), text
 
 
 def _fields(record: Mapping[str, object], named: dict[str, pa.DataType | None]) -> list[pa.Field]:
@@ -89,7 +114,7 @@ def _type_of(tree: object, named: dict[str, pa.DataType | None]) -> tuple[pa.Dat
 def _complex(tree: Mapping[str, object], named: dict[str, pa.DataType | None]) -> pa.DataType:
     kind, logical = tree["type"], tree.get("logicalType")
     if logical == "decimal":
-        return pa.decimal128(_number(tree["precision"]), _number(tree.get("scale", 0)))
+        return _decimal(_number(tree["precision"]), _number(tree.get("scale", 0)))
     if logical in _LOGICAL:
         return _LOGICAL[str(logical)]
     if kind == "array":
@@ -101,6 +126,12 @@ def _complex(tree: Mapping[str, object], named: dict[str, pa.DataType | None]) -
     if kind in {"record", "enum", "fixed"}:
         return _named(tree, named)
     return _type_of(kind, named)[0]
+
+
+def _decimal(precision: int, scale: int) -> pa.DataType:
+    if precision > _MAX_DIGITS:
+        raise FormatError(f"a decimal of {precision} digits: Parquet's readers know {_MAX_DIGITS}")
+    return pa.decimal128(precision, scale)
 
 
 def _named(tree: Mapping[str, object], named: dict[str, pa.DataType | None]) -> pa.DataType:
@@ -152,16 +183,52 @@ class _Pieces:
         return taken
 
 
-def body(
-    compression: str, level: int | None, chunks: Iterator[bytes], schema_text: str, _seed: str
-) -> Iterator[bytes]:
-    """The file's bytes, a row group at a time, the footer last; `chunks` are whole rows."""
-    schema, datum_schema = arrow_schema(schema_text), compiled(schema_text)
-    tree = json.loads(schema_text)
-    is_record = isinstance(tree, Mapping) and tree.get("type") == "record"
-    pieces = _Pieces()
-    with pq.ParquetWriter(
-        pieces,
+class ParquetBodies:
+    """The bodies of one format; shared by the worker threads of all uploads."""
+
+    def __init__(self, compression: str, level: int | None) -> None:
+        self._codec = (compression, level)
+        self._turn = Lock()
+
+    def __call__(self, chunks: Iterator[bytes], schema_text: str, _seed: str) -> Iterator[bytes]:
+        """The file's bytes, a row group at a time, the footer last; `chunks` are whole rows."""
+        schema, decode = arrow_schema(schema_text), _decoder(schema_text)
+        pieces = _Pieces()
+        slices = chain.from_iterable(datums(chunk, SLICE_BYTES) for chunk in chunks)
+        with _writer(pieces, schema, *self._codec) as writer:
+            # Never handed out in the middle: who waits for the rest must not hold the turn.
+            while self._write_group(writer, map(decode, slices), schema):
+                yield pieces.take()
+        yield pieces.take()
+
+    def _write_group(
+        self, writer: pq.ParquetWriter, batches: Iterator[pa.RecordBatch], schema: pa.Schema
+    ) -> bool:
+        """Write one row group; False when no row is left."""
+        group: list[pa.RecordBatch] = []
+        size = 0
+        with self._turn:
+            for batch in batches:
+                group.append(batch)
+                size += batch.nbytes
+                if size >= ROW_GROUP_BYTES:
+                    break
+            if group:
+                table = pa.Table.from_batches(group, schema)
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
+        return bool(group)
+
+
+def make_body(compression: str, level: int | None) -> ParquetBodies:
+    """What makes the bodies of one format."""
+    return ParquetBodies(compression, level)
+
+
+def _writer(
+    sink: object, schema: pa.Schema, compression: str, level: int | None
+) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        sink,
         schema,
         version="2.6",
         compression=compression,
@@ -172,35 +239,18 @@ def body(
         use_compliant_nested_type=True,
         store_decimal_as_integer=False,
         store_schema=False,
-    ) as writer:
-        group: list[pa.RecordBatch] = []
-        size = 0
-        for chunk in chunks:
-            batch = _batch(chunk, schema, datum_schema, is_record=is_record)
-            group.append(batch)
-            size += batch.nbytes
-            if size >= ROW_GROUP_BYTES:
-                _write_group(writer, group, schema)
-                group, size = [], 0
-                yield pieces.take()
-        if group:
-            _write_group(writer, group, schema)
-    yield pieces.take()
+    )
 
 
-def _batch(
-    chunk: bytes, schema: pa.Schema, datum_schema: object, *, is_record: bool
-) -> pa.RecordBatch:
-    values = [
-        fastavro.schemaless_reader(BytesIO(datum), datum_schema, None)  # type: ignore[arg-type]
-        for datum in datums(chunk)
-    ]
-    rows = values if is_record else [{_VALUE: value} for value in values]
-    return pa.RecordBatch.from_pylist(rows, schema=schema)
+def _decoder(schema_text: str) -> Callable[[Sequence[bytes]], pa.RecordBatch]:
+    """From the datums of a slice to a batch of Arrow."""
+    tree, schema = json.loads(schema_text), arrow_schema(schema_text)
+    datum_schema = compiled(json.dumps(without_calendar(tree)))
+    is_record = isinstance(tree, Mapping) and tree.get("type") == "record"
 
+    def decode(found: Sequence[bytes]) -> pa.RecordBatch:
+        values = [fastavro.schemaless_reader(BytesIO(datum), datum_schema, None) for datum in found]
+        rows = values if is_record else [{_VALUE: value} for value in values]
+        return pa.RecordBatch.from_pylist(rows, schema=schema)
 
-def _write_group(
-    writer: pq.ParquetWriter, group: Sequence[pa.RecordBatch], schema: pa.Schema
-) -> None:
-    table = pa.Table.from_batches(group, schema)
-    writer.write_table(table, row_group_size=max(1, table.num_rows))
+    return decode

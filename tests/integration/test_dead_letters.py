@@ -3,6 +3,8 @@
 import json
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.integration.harness import Bench
 from tests.integration.oracle import Oracle
@@ -62,8 +64,39 @@ async def test_bad_records_go_to_their_topic_as_they_came(bench: Bench) -> None:
     marks = dict(found[0].headers)
     assert marks["__connect.errors.topic"] == topic.encode()
     assert marks["__connect.errors.offset"] == b"3"
+    assert marks["__connect.errors.partition"] == b"0"
+    assert marks["__connect.errors.task.id"] == b"0"
+    assert marks["__connect.errors.connector.name"] == bench.name.encode()
+    assert marks["__connect.errors.exception.message"].startswith(b"not JSON")
     assert marks["__connect.errors.stage"] == b"convert"
     assert marks["__connect.errors.exception.class.name"] == b"ConversionError"
+
+
+async def test_a_letter_is_as_large_as_its_topic_allows(bench: Bench) -> None:
+    topic, servers = await bench.topic(), bench.kafka.bootstrap_servers
+    letters = await bench.topic(name=f"{topic}-dead")
+    # Just below Kafka's limit; with the headers of a letter it is above.
+    large = Sent(b"\xff" * 1_048_400)
+    await produce(servers, topic, [large, *documents(2)])
+    dead = {"on_error": "dead_letter", "dead_letter": {"topic": letters}}
+    sink = bench.sink({"kafka": {"topics": [topic]}, "records": dead, "rotate": {"max_age": "1s"}})
+    sink.start()
+    await sink.until_failed(f"dead letter topic {letters}")
+    assert await sink.metric("dead_letters_total") in {None, 0.0}
+    await _allow(servers, letters, 2_000_000)
+    await sink.until_metric("dead_letters_total", 1)
+    await sink.flushed()
+    await sink.stopped()
+
+
+async def _allow(servers: str, topic: str, size_bytes: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+    await admin.start()
+    try:
+        settings = {"max.message.bytes": str(size_bytes)}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, settings)])
+    finally:
+        await admin.close()
 
 
 async def test_a_dead_letter_topic_that_is_absent_holds_and_passes_nothing(bench: Bench) -> None:

@@ -1,6 +1,6 @@
 """Typed columns: what fits goes in whole, what does not is that record's error."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -29,6 +29,8 @@ FITS = [
     ("decimal(5,2)", 12.3, Decimal("12.30")),
     ("decimal(5,2)", "999.99", Decimal("999.99")),
     ("decimal(5,2)", 0, Decimal("0.00")),
+    ("decimal(38,10)", 10**27, Decimal("1000000000000000000000000000.0000000000")),
+    ("timestamp", "2026-01-31T12:00:00z", NOON),
 ]
 
 MISFITS = [
@@ -48,6 +50,11 @@ MISFITS = [
     ("timestamp", "noon"),
     ("timestamp", 1e300),
     ("decimal(5,2)", 1000),
+    ("double", Decimal("1e400")),
+    ("float", 1e300),
+    ("long", Decimal("1e999999999")),
+    ("timestamp", "2026-01-31T24:00:00"),
+    ("timestamp", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1)))),
     ("decimal(5,2)", 0.001),
     ("decimal(5,2)", float("nan")),
     ("string", {"a": 1}),

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cbor2
 import fastavro
 import msgspec
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from spoolsink.converters import Converter, make_converter
 from spoolsink.converters.avro import AvroConverter
@@ -79,6 +82,11 @@ MESSAGE = (
 PLAIN = {"a": [1, -(2**40), 1.5, None, True], "b": {"c": "text", "d": b"bytes"}, "e": MOMENT}
 CBOR = {**PLAIN, "f": Decimal("1.25"), "g": 2**70, "h": date(2026, 7, 4)}
 
+JSON = b'{"a": [1, -2.5e3, "\\u00e9\\ud83d\\ude00", null, true], "b": {"c": 123456789012345678901}}'
+PLAIN_MESSAGE = (
+    b"\x08\x96\x01\x12\x04text\x1a\x02\x00\xff\x21" + bytes(8) + b"\x2a\x02\x01\x00\x30\x05"
+)
+
 Case = tuple[Converter, bytes]
 
 
@@ -94,6 +102,26 @@ def _protobuf() -> Case:
     return ProtobufConverter.of_registry(registry), framed(1, MESSAGE, b"\x00")
 
 
+def _by_file(name: str) -> Case:
+    """Without a registry, and without a frame: the bytes are the value."""
+    with TemporaryDirectory() as directory:
+        if name == "avro":
+            path = Path(directory, "schema.avsc")
+            path.write_text(json.dumps(AVRO))
+            return make_converter("avro", {"schema_file": str(path)}), _avro(AVRO, AVRO_VALUE)[1][
+                5:
+            ]
+        path = Path(directory, "types.desc")
+        types = FileDescriptorSet()
+        file = types.file.add(name="m.proto", package="p", syntax="proto3")
+        message = file.message_type.add(name="M")
+        for number, kind in enumerate((3, 9, 12, 1, 8, 18), 1):
+            message.field.add(name=f"f{number}", number=number, label=1 + number % 2 * 2, type=kind)
+        path.write_bytes(types.SerializeToString())
+        options = {"descriptor_file": str(path), "message": "p.M"}
+        return make_converter("protobuf", options), PLAIN_MESSAGE
+
+
 def _json() -> Case:
     registry = DictRegistry({1: registered("JSON", '{"type": "object"}')})
     return FramedJsonConverter(registry), framed(1, b'{"a": [1, 2.5, "\\u00e9", null], "b": {}}')
@@ -103,6 +131,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "avro": lambda: _avro(AVRO, AVRO_VALUE),
     "avro that nests": lambda: _avro(NESTED, NESTED_VALUE),
     "protobuf": _protobuf,
+    "avro by a file": lambda: _by_file("avro"),
+    "protobuf by a file": lambda: _by_file("protobuf"),
+    "json": lambda: (make_converter("json", {}), JSON),
+    "string": lambda: (make_converter("string", {}), "text é ☃ \U0001f600".encode()),
     "json in a frame": _json,
     "json in an envelope": lambda: (
         make_converter("json", {"schemas_enable": True}),
@@ -177,4 +209,5 @@ def test_damaged_input_is_plain_data_or_an_error_of_the_record(name: str) -> Non
             if isinstance(part, Decimal) and part.is_finite():
                 assert math.isfinite(part.adjusted())
                 assert abs(part.adjusted()) < 10_000
+    # Damage shows in most codings, and in none is everything an error.
     assert INPUTS // 10 < errors < INPUTS

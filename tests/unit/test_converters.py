@@ -88,6 +88,22 @@ def test_what_passes_the_check_can_be_read_however_deep_it_is_nested(path: tuple
     assert len(FieldDecoder([path]).columns([*good, b"5"], walk)[path]) == len(good) + 1
 
 
+def test_a_number_that_no_double_holds_keeps_its_digits() -> None:
+    assert decode(b"[1e400, -1e400, 1e308]") == [Decimal("1e400"), Decimal("-1e400"), 1e308]
+    beyond = b'{"a": 1, "b": 1e' + b"9" * 30 + b"}"
+    check([beyond])
+    with pytest.raises(ConversionError, match="exponent"):
+        decode(beyond)
+
+
+def test_what_stands_beside_a_document_does_not_change_its_fields() -> None:
+    decoder = FieldDecoder([("a",)])
+    beyond = b'{"a": 1, "b": 1e' + b"9" * 30 + b"}"
+    assert decoder.columns([beyond], walk)["a",] == [1]
+    # A text has no fields, and is read in the slow way.
+    assert decoder.columns([b'"text"', beyond, None], walk)["a",] == [None, 1, None]
+
+
 def test_fields_come_as_columns() -> None:
     decoder = FieldDecoder([("user", "id"), ("0",), ("a.b",), ("items", "1", "x")])
     values = [b'{"user":{"id":7},"a.b":"dot","items":[1,{"x":2}]}', b"[5]", b"3", None]

@@ -43,6 +43,12 @@ def test_connect_names_carry_the_first_offset_and_fall_back_to_range_names() -> 
     ]
 
 
+def test_a_name_that_would_be_longer_than_s3_allows_is_not_tried() -> None:
+    naming = naming_of(prefix="x" * (1024 - len("/orders/p=a/orders+0+0000000007+0000000012.json")))
+    [key] = naming.keys(label_of(naming), SUMMARY)
+    assert len(key) == 1024
+
+
 @pytest.mark.parametrize(
     ("prefix", "topic_directory", "place", "directory"),
     [
