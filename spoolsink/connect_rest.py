@@ -8,17 +8,26 @@ form, hence `refusal` lives here.
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from spoolsink import __version__
 from spoolsink.config_model import Config
 from spoolsink.config_types import Duration, Section, Size, SizeOrZero
 from spoolsink.errors import ConfigError, SpoolsinkError
 from spoolsink.logs import redact
-from spoolsink.status import Operated, Snapshot
+from spoolsink.status import Operated, Snapshot, TopicPartitionStatus
 
 TASK = 0
 MASK = "***"
+
+_CLASS = "spoolsink"
+_CONNECTOR_NOT_FOUND = "Connector {name} not found"
+# What Connect 4.1 says where it does not say that (tests/integration/test_connect_worker.py).
+_UNKNOWN = "Unknown connector {name}"
+_NO_STATUS = "No status found for connector {name}"
+_NO_TASK_STATUS = "No status found for task {name}-{task}"
+_NO_TASK = "Task {name}-{task} not found"
+_TASK_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 _SECRET_OPTION = re.compile(r"password|passwd|secret|token|credential|key", re.IGNORECASE)
 _USER_OF_URL = re.compile(r"://[^/@\s]+@")
@@ -69,16 +78,16 @@ class ConnectRest:
             Route("GET", "/connectors", self._connectors),
             Route("GET", one, self._read(self._info)),
             Route("GET", f"{one}/config", self._read(self._config)),
-            Route("GET", f"{one}/status", self._read(self._status)),
+            Route("GET", f"{one}/status", self._read(self._status, _NO_STATUS)),
             Route("GET", f"{one}/tasks", self._read(self._tasks)),
-            Route("GET", f"{one}{task}/status", self._read(self._task_status)),
+            Route("GET", f"{one}{task}/status", self._read(self._task_status, _NO_TASK_STATUS)),
             Route("GET", f"{one}/topics", self._read(self._topics)),
             Route("GET", f"{one}/offsets", self._read(self._offsets)),
-            Route("PUT", f"{one}/pause", self._operation(sink.pause, 202)),
-            Route("PUT", f"{one}/resume", self._operation(sink.resume, 202)),
+            Route("PUT", f"{one}/pause", self._operation(sink.pause, 202, _UNKNOWN)),
+            Route("PUT", f"{one}/resume", self._operation(sink.resume, 202, _UNKNOWN)),
             Route("PUT", f"{one}/stop", self._operation(sink.stop, 204)),
             Route("POST", f"{one}/restart", self._restart),
-            Route("POST", f"{one}{task}/restart", self._operation(sink.restart, 204)),
+            Route("POST", f"{one}{task}/restart", self._operation(sink.restart, 204, _NO_TASK)),
         ]
 
     async def _connectors(self, _path: Path, query: Query) -> Answer:
@@ -90,22 +99,35 @@ class ConnectRest:
         return Answer(200, {name: {w: reads[w]() for w in query["expand"] if w in reads}})
 
     async def _restart(self, path: Path, query: Query) -> Answer:
-        """With one of Connect's options the answer is the status, as if it had taken longer."""
-        options = ("includeTasks", "onlyFailed")
-        is_verbose = any(query.get(option, [""])[0].lower() == "true" for option in options)
-        answer = await self._operation(self._sink.restart, 204)(path, query)
-        is_done = answer.content is None
-        return Answer(202, self._status()) if is_verbose and is_done else answer
+        """With one of Connect's options (KIP-745) the answer is the status, with what restarts.
 
-    def _read(self, read: Callable[[], object]) -> Handler:
+        `onlyFailed` leaves alone what has not failed: cron jobs ask for that every minute.
+        """
+        with_tasks, only_failed = (
+            query.get(option, [""])[0].lower() == "true"
+            for option in ("includeTasks", "onlyFailed")
+        )
+        if unknown := self._unknown(path):
+            return unknown
+        status = self._status()
+        if only_failed and self._sink.state != "FAILED":
+            return Answer(202, status)
+        answer = await self._operation(self._sink.restart, 204)(path, query)
+        if not (with_tasks or only_failed) or answer.content is not None:
+            return answer
+        return Answer(202, _restarting(status, with_tasks=with_tasks))
+
+    def _read(self, read: Callable[[], object], absent: str | None = None) -> Handler:
         async def handler(path: Path, _query: Query) -> Answer:
-            return self._unknown(path) or Answer(200, read())
+            return self._unknown(path, absent) or Answer(200, read())
 
         return handler
 
-    def _operation(self, operate: Callable[[], Awaitable[None]], status: int) -> Handler:
+    def _operation(
+        self, operate: Callable[[], Awaitable[None]], status: int, absent: str | None = None
+    ) -> Handler:
         async def handler(path: Path, _query: Query) -> Answer:
-            if unknown := self._unknown(path):
+            if unknown := self._unknown(path, absent):
                 return unknown
             try:
                 await operate()
@@ -117,13 +139,15 @@ class ConnectRest:
 
         return handler
 
-    def _unknown(self, path: Path) -> Answer | None:
-        name, task = path["connector"], path.get("task")
-        if name != self._sink.config.name:
-            return refusal(404, f"Connector {name} not found")
-        if task is not None and task not in map(str, self._task_ids()):
-            return refusal(404, f"Unknown task: {name}-{task}")
-        return None
+    def _unknown(self, path: Path, absent: str | None = None) -> Answer | None:
+        """A 404 in Connect's words for this route: `absent`, else those of most routes."""
+        name, task = path["connector"], path.get("task", str(TASK))
+        if not _TASK_NUMBER.fullmatch(task):
+            return refusal(404, "HTTP 404 Not Found")
+        is_task_known = "task" not in path or int(task) in self._task_ids()
+        if name == self._sink.config.name and is_task_known:
+            return None
+        return refusal(404, (absent or _CONNECTOR_NOT_FOUND).format(name=name, task=int(task)))
 
     def _task_ids(self) -> list[int]:
         return [] if self._sink.state == "STOPPED" else [TASK]
@@ -133,10 +157,10 @@ class ConnectRest:
         tasks = [{"connector": name, "task": task} for task in self._task_ids()]
         return {"name": name, "config": self._config(), "tasks": tasks, "type": "sink"}
 
-    def _config(self) -> object:
+    def _config(self) -> dict[str, str]:
         return flat(self._sink.config, _topics_of(self._sink.snapshot()))
 
-    def _status(self) -> object:
+    def _status(self) -> dict[str, Any]:
         return {
             "name": self._sink.config.name,
             "connector": self._state(),
@@ -155,7 +179,8 @@ class ConnectRest:
         return state if not trace else {**state, "trace": redact(trace)}
 
     def _tasks(self) -> object:
-        name, config = self._sink.config.name, self._config()
+        name = self._sink.config.name
+        config = {**self._config(), "task.class": _CLASS}
         return [{"id": {"connector": name, "task": t}, "config": config} for t in self._task_ids()]
 
     def _task_status(self) -> object:
@@ -167,10 +192,10 @@ class ConnectRest:
     def _offsets(self) -> object:
         offsets = [
             {
-                "partition": {"kafka_topic": row.topic, "kafka_partition": row.partition},
+                "partition": {"kafka_partition": row.partition, "kafka_topic": row.topic},
                 "offset": {"kafka_offset": row.committed},
             }
-            for row in self._sink.snapshot().rows
+            for row in _rows_of(self._sink.snapshot())
             if row.committed is not None
         ]
         return {"offsets": offsets}
@@ -184,7 +209,7 @@ def flat(config: Config, assigned_topics: Sequence[str]) -> dict[str, str]:
     """
     topics = config.kafka.topics or assigned_topics
     return {
-        "connector.class": "spoolsink",
+        "connector.class": _CLASS,
         "tasks.max": "1",
         "topics": ",".join(topics),
         **dict(_flat_section(config, "")),
@@ -243,4 +268,16 @@ def _in_units(value: float, units: Sequence[tuple[str, float]], otherwise: str) 
 
 
 def _topics_of(snapshot: Snapshot) -> list[str]:
-    return sorted({row.topic for row in snapshot.rows})
+    return sorted({row.topic for row in _rows_of(snapshot)})
+
+
+def _rows_of(snapshot: Snapshot) -> Sequence[TopicPartitionStatus]:
+    """Connect shows topics and offsets of a stopped connector too: those that it left."""
+    return snapshot.rows or snapshot.former_rows
+
+
+def _restarting(status: dict[str, Any], *, with_tasks: bool) -> dict[str, Any]:
+    """The status, in Connect's word for what has been told to begin anew."""
+    word = {"state": "RESTARTING"}
+    tasks = [{**task, **word} if with_tasks else task for task in status["tasks"]]
+    return {**status, "connector": {**status["connector"], **word}, "tasks": tasks}

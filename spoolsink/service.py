@@ -1,11 +1,14 @@
 """The process: engines one after the other, signals, the admin port, what an operator asks for.
 
 1. The first SIGTERM or SIGINT drains and ends with 0; the second ends the process at once.
-2. A restart (also SIGHUP) reads the file anew; one that is bad is refused and changes nothing.
-3. Paused and stopped survive the process, in a small file in the spool directory.
+2. A restart (also SIGHUP) reads the file anew; one that is bad is refused and changes nothing. What
+   is accepted takes effect, also the admin port, its token, the name and the spool's directory.
+3. Paused and stopped survive the process, and follow it to another spool directory.
+4. systemd's watchdog is fed by a task of the event loop, and only while the engine's tasks live.
 """
 
 import asyncio
+import faulthandler
 import logging
 import os
 import shutil
@@ -15,20 +18,21 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 from spoolsink import allocator, logs
 from spoolsink.admin import Admin
 from spoolsink.config import load, reveal, secrets_of
 from spoolsink.config_model import Config
 from spoolsink.engine import Engine
-from spoolsink.errors import ConfigError, SpoolError, SpoolsinkError
+from spoolsink.errors import AdminError, ConfigError, SpoolError, SpoolsinkError
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
 from spoolsink.spool.files import claim
-from spoolsink.status import Snapshot, State
-from spoolsink.status_line import StatusLine
+from spoolsink.status import Snapshot, State, TopicPartitionStatus
+from spoolsink.status_line import StatusLine, told
+from spoolsink.systemd_notify import SystemdNotify
 from spoolsink.watch import rows
+from spoolsink.wishes import Wish, read_wish, write_wish
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +41,8 @@ EXIT_FAULT = 1
 _STATUS_SECONDS = 0.3
 _ALIVE_SECONDS = 30.0
 """A loop that has not come round for so long does not live."""
-
-Wish = Literal["RUNNING", "PAUSED", "STOPPED"]
+_NOTIFY_SECONDS = 5.0
+"""Between two lines for `systemctl status`; the watchdog may want to be fed more often."""
 
 
 class Service:
@@ -56,7 +60,14 @@ class Service:
         # Made at once: a class that cannot be loaded makes a file as bad as a wrong key does.
         self._next: Engine | None = self._make_engine(self.config)
         self._engine: Engine | None = None
+        self._former_rows: list[TopicPartitionStatus] = []
+        self._cluster_id: str | None = None
+        self._admin = Admin(self, listen=self.config.admin.listen, token=self.config.admin.token)
+        self._notify = SystemdNotify(environ)
         self._wish: Wish = "RUNNING"
+        self._started = time.time()
+        self._restarts = asyncio.Lock()
+        self._reload: asyncio.Task[None] | None = None
         self._wishes = asyncio.Event()
         self._stopping = asyncio.Event()
         self._is_ending = False
@@ -66,42 +77,47 @@ class Service:
     async def run(self) -> int:
         """The exit status."""
         self._hide_secrets()
-        admin = Admin(self, listen=self.config.admin.listen, token=self.config.admin.token)
         try:
-            address = await admin.start()
+            log.info("admin port: http://%s", await self._admin.start())
         except SpoolsinkError as error:
             log.error("%s", error)
             return EXIT_FAULT
-        log.info("admin port: http://%s", address)
         self._handle_signals()
-        status = asyncio.create_task(self._show_status(), name="status line")
+        beside = [
+            asyncio.create_task(self._show_status(), name="status line"),
+            asyncio.create_task(self._tell_systemd(), name="systemd"),
+        ]
         try:
-            return await self._run_engines(address)
+            return await self._run_engines()
         except Exception as error:  # noqa: BLE001 (the task watcher: nothing above would say it)
             _say(error)
             return EXIT_FAULT
         finally:
-            status.cancel()
-            await admin.stop()
+            for task in beside:
+                task.cancel()
+            await self._admin.stop()
 
-    async def _run_engines(self, address: str) -> int:
-        self._read_wish()
+    async def _run_engines(self) -> int:
+        self._wish = read_wish(self._directory)
+        if self._wish != "RUNNING":
+            log.warning("%s since an operator asked for it", self._wish.lower())
         while not self._is_ending:
             self._stopping.clear()
             self._wishes.clear()
             if self._wish == "STOPPED":
-                self._write_address_of_stopped(address)
+                self._found_as_stopped()
                 await self._wishes.wait()
                 continue
             engine = self._next or self._make_engine(self.config)
             self._engine, self._next = engine, None
             try:
                 await engine.run(
-                    self._stopping,
-                    is_paused=self._wish == "PAUSED",
-                    on_spool=lambda: self._write_address(address),
+                    self._stopping, is_paused=self._wish == "PAUSED", on_spool=self._found
                 )
             finally:
+                # A run that was assigned nothing left nothing.
+                self._former_rows = rows(engine) or self._former_rows
+                self._cluster_id = engine.cluster_id or self._cluster_id
                 self._engine = None
                 self.health.clear_all()
         return EXIT_CLEAN
@@ -110,29 +126,48 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
 
     def _end(self) -> None:
         if self._is_ending:
             log.warning("second signal: ends at once")
             os._exit(EXIT_FAULT)
         log.info("stopping: sealed work is finished within %.0f s", self.config.shutdown_grace)
+        self._notify.stopping("stopping: sealed work is finished")
         self._is_ending = True
         self._stopping.set()
         self._wishes.set()
 
-    def _reload(self) -> None:
-        with suppress(ConfigError):
-            self._restart()
+    def _on_hangup(self) -> None:
+        async def reload() -> None:
+            with suppress(ConfigError):
+                await self.restart()
 
-    def _restart(self) -> None:
-        try:
-            config = load(self._path, self._environ)
-            engine = self._make_engine(config)
-        except ConfigError as error:
-            for problem in error.problems:
-                log.error("not restarted: %s", problem)
-            raise
+        self._reload = asyncio.create_task(reload(), name="reload")
+
+    async def restart(self) -> None:
+        """Raises ConfigError for a bad file, and goes on as it was."""
+        async with self._restarts:
+            self._notify.reloading()
+            try:
+                await self._restart()
+            except ConfigError as error:
+                for problem in error.problems:
+                    log.error("not restarted: %s", problem)
+                raise
+            finally:
+                self._notify.ready(told(self.snapshot()))
+
+    async def _restart(self) -> None:
+        """Everything that can be refused comes before the first thing that is changed."""
+        config = load(self._path, self._environ)
+        engine = self._make_engine(config)
+        self._check_directory(config)
+        await self._move_admin(config)
+        if Path(config.spool.directory) != self._directory:
+            log.warning("%s is left; what is unfinished there is read again", self._directory)
+            with suppress(OSError):
+                (self._directory / "admin.address").unlink()
         self.config, self._next = config, engine
         self._hide_secrets()
         if self._engine is not None and self.health.is_failed:
@@ -142,6 +177,27 @@ class Service:
         self._stopping.set()
         self._wishes.set()
 
+    def _check_directory(self, config: Config) -> None:
+        """One that another process owns would end the sink, which it must not."""
+        directory = Path(config.spool.directory)
+        if directory.resolve() == self._directory.resolve():
+            return
+        try:
+            os.close(claim(directory))
+        except (OSError, SpoolError) as error:
+            raise ConfigError([f"{self._path}: spool.directory: {error}"]) from error
+
+    async def _move_admin(self, config: Config) -> None:
+        before = self._admin.address
+        try:
+            address = await self._admin.move(config.admin.listen, config.admin.token)
+        except AdminError as error:
+            raise ConfigError([f"{self._path}: {error}"]) from error
+        if address != before:
+            log.info("admin port: http://%s", address)
+            if self._engine is not None:
+                self._write_address(address)
+
     def _make_engine(self, config: Config) -> Engine:
         """Raises ConfigError."""
         return Engine(config, metrics=self.metrics, health=self.health)
@@ -150,24 +206,57 @@ class Service:
         for secret in secrets_of(self.config):
             logs.hide(reveal(secret) or "")
 
-    def _write_address(self, address: str) -> None:
-        directory = Path(self.config.spool.directory)
-        with suppress(OSError):
-            # In memory mode nobody else has made it.
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (directory / "admin.address").write_text(f"{address}\n")
+    @property
+    def _directory(self) -> Path:
+        return Path(self.config.spool.directory)
 
-    def _write_address_of_stopped(self, address: str) -> None:
+    def _found(self) -> None:
+        """The directory is ours from here on."""
+        self._write_address(self._admin.address)
+        self._write_wish()
+        self._notify.ready(told(self.snapshot()))
+
+    def _found_as_stopped(self) -> None:
         """Nobody could resume what cannot be found; the directory may be another's by now."""
         with suppress(OSError, SpoolError):
-            lock = claim(Path(self.config.spool.directory))
-            self._write_address(address)
+            lock = claim(self._directory)
+            self._write_address(self._admin.address)
+            self._write_wish()
             os.close(lock)
+        self._notify.ready(told(self.snapshot()))
+
+    def _write_address(self, address: str) -> None:
+        with suppress(OSError):
+            # In memory mode nobody else has made it.
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._directory / "admin.address").write_text(f"{address}\n")
+
+    def _write_wish(self) -> None:
+        try:
+            write_wish(self._directory, self._wish)
+        except OSError as error:
+            log.error("the state %s would not survive a restart: %s", self._wish, error)
 
     async def _show_status(self) -> None:
         while self._status is not None:
             await asyncio.sleep(_STATUS_SECONDS)
             self._status.show(self.snapshot(), time.monotonic())
+
+    async def _tell_systemd(self) -> None:
+        watchdog_seconds = self._notify.watchdog_seconds or _NOTIFY_SECONDS
+        # A third: one that comes late is not yet a hang.
+        seconds = min(_NOTIFY_SECONDS, watchdog_seconds / 3)
+        is_told = False
+        while self._notify.is_on:
+            await asyncio.sleep(seconds)
+            if self.is_alive():
+                self._notify.alive()
+            if not is_told and self.health.holds:
+                # It has started, and holds: systemd would give up on it otherwise.
+                self._notify.ready(told(self.snapshot()))
+                is_told = True
+            if not self._is_ending:
+                self._notify.status(told(self.snapshot()))
 
     # -- what an operator asks and wishes --------------------------------------------------------
 
@@ -222,8 +311,10 @@ class Service:
             uploads_in_flight=engine.store.inflight if engine else 0,
             records_total=engine.records_total if engine else 0,
             objects_total=engine.delivery.objects_total if engine else 0,
-            kafka_cluster_id=engine.cluster_id if engine else None,
+            kafka_cluster_id=(engine.cluster_id if engine else None) or self._cluster_id,
             last_objects=list(engine.delivery.last_objects) if engine else [],
+            started=self._started,
+            former_rows=self._former_rows,
         )
 
     def begin_flush(self) -> asyncio.Event:
@@ -248,10 +339,6 @@ class Service:
         self._set_wish("STOPPED")
         self._stopping.set()
 
-    async def restart(self) -> None:
-        """Raises ConfigError for a bad file, and goes on as it was."""
-        self._restart()
-
     def _set_wish(self, wish: Wish) -> None:
         log.info("%s, by an operator", wish.lower())
         self._wish = wish
@@ -260,29 +347,13 @@ class Service:
         if self._engine is not None and self._engine.pipeline is not None:
             self._engine.pipeline.is_paused = wish == "PAUSED"
 
-    @property
-    def _wish_file(self) -> Path:
-        return Path(self.config.spool.directory) / "state"
-
-    def _write_wish(self) -> None:
-        try:
-            fresh = self._wish_file.with_suffix(".new")
-            fresh.write_text(self._wish)
-            fresh.replace(self._wish_file)
-        except OSError as error:
-            log.error("the state %s would not survive a restart: %s", self._wish, error)
-
-    def _read_wish(self) -> None:
-        with suppress(OSError):
-            found = self._wish_file.read_text().strip()
-            if found in {"PAUSED", "STOPPED"}:
-                self._wish = found  # type: ignore[assignment]
-                log.warning("%s since an operator asked for it", found.lower())
-
 
 def run_service(path: Path, environ: Mapping[str, str], *, status: StatusLine | None) -> int:
     """Raises ConfigError; the exit status otherwise."""
     allocator.settle()
+    if SystemdNotify(environ).is_on:
+        # systemd ends with SIGABRT what its watchdog takes for hung: the journal then says where.
+        faulthandler.enable()
 
     async def main() -> int:
         return await Service(path, environ, status=status).run()

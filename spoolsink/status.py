@@ -32,7 +32,10 @@ class TopicPartitionStatus:
 
 @dataclass(slots=True, frozen=True)
 class Snapshot:
-    """The whole process at one moment. `last_objects` are keys, newest last."""
+    """The whole process at one moment. `last_objects` are keys, newest last.
+
+    `former_rows` are those of the run before this one: of a stopped sink, what it left.
+    """
 
     state: State
     holds: Sequence[Hold]
@@ -46,6 +49,8 @@ class Snapshot:
     objects_total: int
     kafka_cluster_id: str | None
     last_objects: Sequence[str]
+    started: float
+    former_rows: Sequence[TopicPartitionStatus] = ()
 
     @property
     def lag(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TextIO
 
-from spoolsink.logs import WRITING, printable
+from spoolsink.logs import WRITING, printable, redact
 from spoolsink.status import Snapshot
 
 _ERASE = "\r\x1b[K"
@@ -63,9 +63,16 @@ def described(snapshot: Snapshot, records_per_second: float) -> str:
         f"spool {size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}",
         f"{snapshot.uploads_in_flight} uploads",
         f"{snapshot.spool_open_segments:,} open S3 partitions",
-        *(f"{hold.source}: {hold.reason}" for hold in snapshot.holds[:1]),
+        *(f"{hold.source}: {redact(hold.reason)}" for hold in snapshot.holds[:1]),
     ]
     return printable(" | ".join(parts)).encode("ascii", "backslashreplace").decode("ascii")
+
+
+def told(snapshot: Snapshot) -> str:
+    """One line for `systemctl status`, with everything that holds."""
+    spool = f"spool {size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"
+    holds = [f"{hold.source}: {redact(hold.reason)}" for hold in snapshot.holds]
+    return printable("; ".join([f"{snapshot.state}, lag {snapshot.lag:,}, {spool}", *holds]))
 
 
 def size(bytes_count: float) -> str:

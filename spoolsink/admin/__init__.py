@@ -8,6 +8,7 @@
 import asyncio
 import hmac
 import re
+import socket
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -26,9 +27,11 @@ from spoolsink.admin.connection import (
     refusal_of,
     respond,
 )
+from spoolsink.admin.page_assets import POLICY
 from spoolsink.config import reveal
 from spoolsink.config_types import Secret, parse_duration
 from spoolsink.connect_rest import Answer, ConnectRest, Path, Query, Route, refusal
+from spoolsink.errors import AdminError
 from spoolsink.logs import redact
 from spoolsink.status import Operated
 
@@ -67,20 +70,33 @@ class Admin:
         self._endpoints: list[_Endpoint] = []
         self._server: LimitedServer | None = None
         self._runner: web.ServerRunner | None = None
+        self._sites: list[web.SockSite] = []
+        self.address = listen
+        """host:port; what is bound, once it has started."""
 
     async def start(self) -> str:
         """The address that is bound, host:port. Raises AdminError; nothing is left open then."""
         sockets = await listening_sockets(self._listen)
-        host, port = sockets[0].getsockname()[:2]
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        connect = ConnectRest(self._sink, address)
-        self._endpoints = [*self._own_endpoints(), *map(_endpoint, connect.routes())]
         self._server = LimitedServer(self._handle, slow_client_seconds=self._slow_client_seconds)
         self._runner = web.ServerRunner(self._server, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
-        for one in sockets:
-            await web.SockSite(self._runner, one).start()
-        return address
+        await self._serve(sockets)
+        return self.address
+
+    async def move(self, listen: str, token: Secret | None) -> str:
+        """The address that is bound from now on; requests under way are still answered.
+
+        Raises AdminError, and listens where it did, with the token that it had.
+        """
+        if listen != self._listen:
+            sockets = await self._sockets_elsewhere(listen)
+            await self._close_sites()
+            await self._serve(sockets)
+            self._listen = listen
+            assert self._server is not None
+            self._server.close_idle()
+        self._token = reveal(token)
+        return self.address
 
     async def stop(self) -> None:
         """Takes no more requests; answers under way get two seconds. Not started: nothing to do."""
@@ -88,6 +104,35 @@ class Admin:
             self._server.hang_up()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _sockets_elsewhere(self, listen: str) -> list[socket.socket]:
+        try:
+            return await listening_sockets(listen)
+        except AdminError:
+            if listen.rpartition(":")[2] != self.address.rpartition(":")[2]:
+                raise
+        # Perhaps in our own way: `127.0.0.1:8083` and `0.0.0.0:8083` cannot listen both.
+        await self._close_sites()
+        try:
+            return await listening_sockets(listen)
+        except AdminError:
+            await self._serve(await listening_sockets(self.address))
+            raise
+
+    async def _serve(self, sockets: list[socket.socket]) -> None:
+        host, port = sockets[0].getsockname()[:2]
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        connect = ConnectRest(self._sink, self.address)
+        self._endpoints = [*self._own_endpoints(), *map(_endpoint, connect.routes())]
+        assert self._runner is not None
+        self._sites = [web.SockSite(self._runner, one) for one in sockets]
+        for site in self._sites:
+            await site.start()
+
+    async def _close_sites(self) -> None:
+        for site in self._sites:
+            await site.stop()
+        self._sites = []
 
     def _own_endpoints(self) -> list[_Endpoint]:
         return [
@@ -145,10 +190,9 @@ class Admin:
                 "kafka_cluster_id": snapshot.kafka_cluster_id,
             }
             return respond(Answer(200, content), Vary="Accept")
-        shown = page.tables(self._sink, snapshot)
-        response = respond(Answer(200), Vary="Accept", **{"Content-Security-Policy": page.POLICY})
+        response = respond(Answer(200), Vary="Accept", **{"Content-Security-Policy": POLICY})
         response.content_type, response.charset = _HTML, "utf-8"
-        response.text = page.document(self._sink.config.name, shown)
+        response.text = page.document(self._sink)
         return response
 
     async def _status(self, _call: _Call) -> web.Response:
@@ -169,7 +213,8 @@ class Admin:
 
     async def _readyz(self, _call: _Call) -> web.Response:
         if self._sink.is_ready():
-            return respond(Answer(200, {"status": "ready"}))
+            notes = [redact(note) for note in self._sink.health.notes()]
+            return respond(Answer(200, {"status": "ready"} | ({"notes": notes} if notes else {})))
         reasons = [redact(reason) for reason in self._sink.reasons()]
         return respond(refusal(503, "; ".join(reasons) or "not ready", reasons=reasons))
 

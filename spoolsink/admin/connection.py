@@ -51,6 +51,7 @@ class Connection(web.RequestHandler):
             lingering_time=_LINGERING_SECONDS,
         )
         self.gone = asyncio.Event()
+        self._is_answering = False
         self._slow_client_seconds = slow_client_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.BaseTransport | None = None
@@ -68,13 +69,22 @@ class Connection(web.RequestHandler):
     def wait_for_client(self) -> None:
         """From here on the client has to do something."""
         self.client_has_answered()
+        self._is_answering = False
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._slow_client_seconds, self._cut_off)
 
     def client_has_answered(self) -> None:
         """It is our turn."""
+        self._is_answering = True
         if self._timer is not None:
             self._timer.cancel()
+
+    def end(self) -> None:
+        """With the answer that is under way, else at once; aiohttp's `close` leaves an idle one."""
+        if self._is_answering:
+            self.close()
+        else:
+            self.force_close()
 
     def handle_error(
         self,
@@ -116,6 +126,12 @@ class LimitedServer(web.Server):
         for connection in self.connections:
             assert isinstance(connection, Connection)
             connection.gone.set()
+
+    def close_idle(self) -> None:
+        """Connections end with the answer that is under way, else at once."""
+        for connection in self.connections:
+            assert isinstance(connection, Connection)
+            connection.end()
 
     async def _serve(self, request: web.BaseRequest) -> web.Response:
         connection = request.protocol

@@ -1,17 +1,22 @@
 """The status page: what people see, drawn once here and filled again by a script.
 
-The texts of all cells are made here, for the first sight and for `/status.json` alike; the script
-only puts texts into cells. So data is escaped in one place on each side: `escape`, `textContent`.
+It answers in this order: what is wrong, since when, what to do; is my data in S3; where does it
+wait. The texts of all cells are made here, for the first sight and for `/status.json` alike; the
+script only puts texts into cells. So data is escaped in one place on each side: `escape`,
+`textContent`.
 """
 
-from base64 import b64encode
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from hashlib import sha256
 from html import escape
 
 from spoolsink import __version__
+from spoolsink.admin.page_assets import SCRIPT, STYLE
+from spoolsink.admin.remedies import remedy_of
+from spoolsink.config_model import Config
 from spoolsink.logs import redact
 from spoolsink.status import Operated, Snapshot, TopicPartitionStatus
 from spoolsink.status_line import size
@@ -21,32 +26,34 @@ MAX_ROWS = 1000
 
 Table = Sequence[Sequence[str]]
 
-_SNAPSHOT_FIELDS = [field.name for field in fields(Snapshot)]
+_SNAPSHOT_FIELDS = [f.name for f in fields(Snapshot) if f.name != "former_rows"]
 _ROW_FIELDS = [field.name for field in fields(TopicPartitionStatus)]
+_TROUBLE = ("held", "stopped")
+_DURATION_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 _HEADS = {
+    "holds": ("Since", "Source", "Reason", "What to do"),
     "facts": ("", ""),
-    "holds": ("Since", "Source", "Reason"),
     "topic-partitions": (
         "Topic partition",
         "State",
+        "Unconfirmed",
+        "Lag",
         "Committed",
         "End",
-        "Lag",
         "Open records",
         "Open segments",
         "Sealed cuts",
-        "Unconfirmed",
     ),
-    "errors": ("Time", "Source", "Error"),
+    "errors": ("Time", "Source", "Error", "What to do"),
     "objects": ("Key",),
 }
 _TITLES = {
+    "holds": "What holds the sink",
     "facts": "",
-    "holds": "Holds",
     "topic-partitions": "Topic partitions",
-    "errors": "Last errors",
-    "objects": "Last objects",
+    "errors": "Last errors, newest first",
+    "objects": "Last objects, newest first",
 }
 
 
@@ -54,16 +61,22 @@ def tables(sink: Operated, snapshot: Snapshot) -> dict[str, Table]:
     """The cells of every table of the page, as text."""
     errors = reversed(sink.health.last_errors())
     return {
+        "holds": [
+            (_moment(h.since), h.source, redact(h.reason), remedy_of(h.source, h.reason))
+            for h in snapshot.holds
+        ],
         "facts": _facts(sink, snapshot),
-        "holds": [(_moment(h.since), h.source, redact(h.reason)) for h in snapshot.holds],
         "topic-partitions": _rows(snapshot.rows),
-        "errors": [(_moment(e.time_ms / 1000), e.source, redact(e.reason)) for e in errors],
+        "errors": [
+            (_moment(e.time_ms / 1000), e.source, redact(e.reason), remedy_of(e.source, e.reason))
+            for e in errors
+        ],
         "objects": [(key,) for key in reversed(snapshot.last_objects)],
     }
 
 
 def status(sink: Operated) -> dict[str, object]:
-    """`/status.json`: the numbers for scripts, and `tables` for the page."""
+    """`/status.json`: the numbers for scripts, and what the page shows of them."""
     snapshot = sink.snapshot()
     values: dict[str, object] = {name: getattr(snapshot, name) for name in _SNAPSHOT_FIELDS}
     return {
@@ -76,66 +89,121 @@ def status(sink: Operated) -> dict[str, object]:
         "last_errors": [
             {**e._asdict(), "reason": redact(e.reason)} for e in sink.health.last_errors()
         ],
+        **_texts(sink, snapshot),
         "tables": tables(sink, snapshot),
     }
 
 
-def document(name: str, shown: dict[str, Table]) -> str:
+def document(sink: Operated) -> str:
     """The whole page, without anything from elsewhere."""
-    sections = "\n".join(
-        f'<section id="{table}"{"" if rows else " hidden"}>{_titled(table)}'
-        f"<table>{_head(table)}<tbody>{_body(rows)}</tbody></table></section>"
-        for table, rows in shown.items()
-    )
-    title = escape(f"{name} - spoolsink")
+    snapshot = sink.snapshot()
+    shown = tables(sink, snapshot)
+    text = {name: escape(value) for name, value in _texts(sink, snapshot).items()}
+    limit = snapshot.spool_limit_bytes
+    sections = "\n".join(_section(table, rows, text) for table, rows in shown.items())
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{text['title']}</title>"
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style></head>\n<body><h1>{escape(name)}</h1>\n"
-        f'<p id="fault" role="status" hidden></p>\n{sections}\n'
-        f"<script>{SCRIPT}</script></body></html>\n"
+        f'<link rel="icon" href="data:,"><style>{STYLE}</style></head>\n<body>'
+        f"<header><h1>{escape(sink.config.name)}</h1>"
+        f'<span id="state" data-state="{snapshot.state}">{snapshot.state}</span>'
+        f'<span id="live">{text["live"]}</span></header>\n'
+        f'<p id="verdict">{text["verdict"]}</p>\n<p id="fault" role="status" hidden></p>\n'
+        f'<meter id="depth" aria-label="spool" min="0" max="{limit}" '
+        f'high="{sink.config.spool.pause_at * limit:.0f}" value="{snapshot.spool_bytes}">'
+        f"{text['depth']}</meter>\n{sections}\n<script>{SCRIPT}</script></body></html>\n"
     )
+
+
+def _texts(sink: Operated, snapshot: Snapshot) -> dict[str, str]:
+    """Single words and sentences of the page, each an element with this id."""
+    states = Counter(row.state for row in snapshot.rows)
+    counted = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    used = f"{size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"
+    return {
+        "title": f"{snapshot.state} {sink.config.name} - spoolsink",
+        "live": f"as of {_moment(time.time())}",
+        "verdict": _verdict(snapshot),
+        "counted": counted,
+        "depth": used,
+    }
+
+
+def _verdict(snapshot: Snapshot) -> str:
+    """The answer to "is my data in S3?"."""
+    if snapshot.state == "STOPPED":
+        return "Stopped by an operator: nothing is read, and the group has been left."
+    if not snapshot.rows:
+        return "No topic partition is assigned to this process."
+    oldest = max(snapshot.rows, key=lambda row: row.unconfirmed_seconds)
+    waiting = f" {snapshot.lag:,} records are not committed yet." if snapshot.lag else ""
+    if not oldest.unconfirmed_seconds:
+        return f"Everything that was read is in S3.{waiting}"
+    age, place = _duration(oldest.unconfirmed_seconds), f"{oldest.topic}-{oldest.partition}"
+    return f"The oldest record that is not in S3 yet was read {age} ago ({place}).{waiting}"
 
 
 def _facts(sink: Operated, snapshot: Snapshot) -> Table:
-    kafka = sink.config.kafka
+    config = sink.config
+    up = _duration(max(0.0, time.time() - snapshot.started))
     return [
         ("State", snapshot.state),
         ("Ready", "yes" if sink.is_ready() else "no"),
-        ("Group", sink.config.group_id),
-        ("Topics", ", ".join(kafka.topics or (f"/{kafka.topics_pattern}/",))),
-        ("Kafka cluster", snapshot.kafka_cluster_id or "not known yet"),
-        ("Bucket", sink.config.s3.bucket),
         ("Lag", f"{snapshot.lag:,} records"),
-        ("Spool", f"{size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"),
-        (
-            "Segments",
-            f"{snapshot.spool_open_segments:,} open, {snapshot.spool_sealed_segments:,} sealed",
-        ),
-        ("Uploads in flight", f"{snapshot.uploads_in_flight:,}"),
-        ("Since start", f"{snapshot.records_total:,} records, {snapshot.objects_total:,} objects"),
+        *_spool_facts(config, snapshot),
+        ("Uploads in flight", f"{snapshot.uploads_in_flight:,} of {config.s3.uploads:,}"),
+        ("Up", f"{up}: {snapshot.records_total:,} records, {snapshot.objects_total:,} objects"),
+        ("Group", config.group_id),
+        ("Topics", ", ".join(config.kafka.topics or (f"/{config.kafka.topics_pattern}/",))),
+        ("Kafka cluster", snapshot.kafka_cluster_id or "not known yet"),
+        ("Bucket", config.s3.bucket),
         ("Version", __version__),
     ]
 
 
-def _rows(rows: Sequence[TopicPartitionStatus]) -> Table:
-    ordered = sorted(rows, key=lambda row: (row.topic, row.partition))
-    cells = [
+def _spool_facts(config: Config, snapshot: Snapshot) -> Table:
+    spool, limit = config.spool, snapshot.spool_limit_bytes
+    stops, goes_on = size(spool.pause_at * limit), size(spool.resume_at * limit)
+    return [
+        ("Spool", f"{size(snapshot.spool_bytes)} of {size(limit)}"),
         (
-            f"{row.topic}-{row.partition}",
-            row.state,
-            _number(row.committed),
-            _number(row.log_end),
-            _number(row.lag),
-            _number(row.open_records),
-            _number(row.open_segments),
-            _number(row.sealed_cuts),
-            f"{row.unconfirmed_seconds:.0f} s",
-        )
-        for row in ordered[:MAX_ROWS]
+            "Polling",
+            f"stops at {stops}, goes on at {goes_on}, leaves {size(spool.min_free_bytes)} free",
+        ),
+        ("Open S3 partitions", f"{snapshot.spool_open_segments:,} of {spool.max_open:,}"),
+        ("Sealed segments", f"{snapshot.spool_sealed_segments:,}"),
     ]
+
+
+def _rows(rows: Sequence[TopicPartitionStatus]) -> Table:
+    """What needs an eye comes first, then what has waited longest; by name where all is well."""
+    ordered = sorted(
+        rows,
+        key=lambda r: (
+            r.state not in _TROUBLE,
+            -(r.unconfirmed_seconds // 60),
+            r.topic,
+            r.partition,
+        ),
+    )
+    cells = [_row(row) for row in ordered[:MAX_ROWS]]
     more = len(rows) - len(cells)
     return [*cells, (f"and {more:,} more",)] if more else cells
+
+
+def _row(row: TopicPartitionStatus) -> Sequence[str]:
+    return (
+        f"{row.topic}-{row.partition}",
+        row.state,
+        f"{row.unconfirmed_seconds:,.0f} s",
+        _number(row.lag),
+        _number(row.committed),
+        _number(row.log_end),
+        _number(row.open_records),
+        _number(row.open_segments),
+        _number(row.sealed_cuts),
+    )
 
 
 def _number(value: int | None) -> str:
@@ -144,6 +212,35 @@ def _number(value: int | None) -> str:
 
 def _moment(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _duration(seconds: float) -> str:
+    """In the two largest units that matter: `12 s`, `1 h 30 min`."""
+    left, parts = int(seconds), []
+    for unit, name in _DURATION_UNITS:
+        if left >= unit:
+            parts.append(f"{left // unit} {name}")
+            left %= unit
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _section(table: str, rows: Table, text: dict[str, str]) -> str:
+    is_shown = bool(rows) or table == "topic-partitions"
+    extra = _CHOICE.format(**text) if table == "topic-partitions" else ""
+    return (
+        f'<section id="{table}"{"" if is_shown else " hidden"}>{_titled(table)}{extra}'
+        f"<table>{_head(table)}<tbody>{_body(table, rows)}</tbody></table></section>"
+    )
+
+
+_CHOICE = (
+    '<form id="choice"><span id="counted">{counted}</span>'
+    '<input id="filter" type="search" placeholder="topic or state" aria-label="filter">'
+    '<select id="order" aria-label="order"><option value="">trouble first</option>'
+    '<option value="2">longest unconfirmed</option><option value="3">most lag</option>'
+    '<option value="7">most open segments</option><option value="name">by name</option></select>'
+    '<span id="shown"></span></form>'
+)
 
 
 def _titled(table: str) -> str:
@@ -155,69 +252,10 @@ def _head(table: str) -> str:
     return f"<thead><tr>{cells}</tr></thead>" if any(_HEADS[table]) else ""
 
 
-def _body(rows: Table) -> str:
-    return "".join(f"<tr>{''.join(f'<td>{escape(c)}</td>' for c in row)}</tr>" for row in rows)
-
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --line: #d8dde3; --bad: #b3261e; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e3e6ea; --paper: #14171a; --line: #343a41; --bad: #ff8a80; }
-}
-body { margin: 1.5rem auto; max-width: 80rem; padding: 0 1rem; color: var(--ink);
-  background: var(--paper); font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; overflow-wrap: anywhere; } h2 { font-size: 1.05rem; margin-top: 1.5rem; }
-section { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { border-bottom: 1px solid var(--line); padding: .25rem .9rem .25rem 0; text-align: left;
-  vertical-align: top; white-space: pre-wrap; overflow-wrap: anywhere; }
-td { font-variant-numeric: tabular-nums; }
-#topic-partitions :is(th, td):nth-child(n+3) { text-align: right; white-space: nowrap; }
-#fault, #holds td:last-child { color: var(--bad); }
-"""
-
-SCRIPT = """
-"use strict";
-const fault = document.getElementById("fault");
-function fill(name, rows) {
-  const section = document.getElementById(name);
-  section.hidden = rows.length === 0;
-  section.querySelector("tbody").replaceChildren(...rows.map((cells) => {
-    const row = document.createElement("tr");
-    row.append(...cells.map((text) => {
-      const cell = document.createElement("td");
-      cell.textContent = text;
-      return cell;
-    }));
-    return row;
-  }));
-}
-async function refresh() {
-  try {
-    const answer = await fetch("status.json", {cache: "no-store"});
-    if (!answer.ok) throw new Error("HTTP " + answer.status);
-    const shown = (await answer.json()).tables;
-    for (const name of Object.keys(shown)) fill(name, shown[name]);
-    fault.hidden = true;
-  } catch (error) {
-    if (fault.hidden) {
-      const since = new Date().toLocaleTimeString();
-      fault.textContent = "No answer since " + since + ": " + error.message;
-      fault.hidden = false;
-    }
-  }
-  setTimeout(refresh, document.hidden ? 10000 : 2000);
-}
-setTimeout(refresh, 2000);
-"""
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
-
-
-POLICY = (
-    f"default-src 'none'; script-src {_hash(SCRIPT)}; style-src {_hash(_STYLE)}; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""Content-Security-Policy: the one script and the one style, and nothing that data brings."""
+def _body(table: str, rows: Table) -> str:
+    lines = []
+    for row in rows:
+        is_trouble = table == "topic-partitions" and row[1:2] and row[1] in _TROUBLE
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr{' class=trouble' if is_trouble else ''}>{cells}</tr>")
+    return "".join(lines)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
@@ -13,21 +14,18 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from spoolsink import __version__
 from spoolsink.config import load
 from spoolsink.config_model import Config
 from spoolsink.config_types import parse_duration
 from spoolsink.metrics import GAUGES, HISTOGRAMS, Metrics
-from tests.servers import processes
+from tests.servers.prometheus import program
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 UNITS = [DEPLOY / "systemd" / name for name in ("spoolsink.service", "spoolsink@.service")]
 RULES = DEPLOY / "prometheus" / "spoolsink.rules.yaml"
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SPOOLSINK_ADMIN_TOKEN")
-GIB = 1024**3
-PROMTOOL = shutil.which("promtool") or (
-    str(processes.PROMTOOL) if processes.PROMTOOL.exists() else None
-)
 
 
 def read(*names: str) -> Any:
@@ -35,15 +33,11 @@ def read(*names: str) -> Any:
     return yaml.safe_load(DEPLOY.joinpath(*names).read_text())
 
 
-def kubernetes(name: str) -> Any:
-    return read("kubernetes", f"{name}.yaml")
-
-
 def config_of(text: str, directory: Path) -> Config:
     """A file as the sink reads it, with every secret set."""
     path = directory / "spoolsink.yaml"
     path.write_text(text)
-    return load(path, {**dict.fromkeys(SECRETS, "x"), "POD_NAME": "spoolsink-0"})
+    return load(path, dict.fromkeys(SECRETS, "x"))
 
 
 def unit_of(path: Path) -> ConfigParser:
@@ -53,7 +47,10 @@ def unit_of(path: Path) -> ConfigParser:
     return unit
 
 
-@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda p: p.name)
+FILES = [path for path in sorted(DEPLOY.rglob("*.yaml")) if path.parent.name != "templates"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_every_yaml_loads(path: Path) -> None:
     assert yaml.safe_load(path.read_text())
 
@@ -67,6 +64,10 @@ def test_a_unit_stops_later_than_the_sink_and_is_not_restarted_with_a_bad_file(p
     grace = Config.model_fields["shutdown_grace"].default
     assert parse_duration(service["TimeoutStopSec"]) > grace
     assert service["RestartPreventExitStatus"] == "2"
+    assert service["Type"] == "notify"
+    # The sink takes 30 s without a sign for a hang; systemd must not be quicker than that.
+    assert parse_duration(service["WatchdogSec"]) > 30
+    assert service["Restart"] == "on-failure"
     assert service["User"] == "spoolsink"
     assert service["ExecStart"].startswith("/usr/bin/spoolsink run ")
     # `./spool`, the default, is then inside of the state directory.
@@ -87,11 +88,9 @@ def test_both_units_differ_in_names_only() -> None:
     }
 
 
-@pytest.mark.skipif(
-    shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian: systemd)"
-)
 @pytest.mark.parametrize("path", UNITS, ids=lambda p: p.name)
 def test_systemd_finds_nothing_wrong_and_little_exposed(path: Path, tmp_path: Path) -> None:
+    assert shutil.which("systemd-analyze"), "no systemd-analyze: run `make servers`"
     copy = tmp_path / path.name
     # The program is not installed here; an ExecStart that does not exist is an error.
     copy.write_text(path.read_text().replace("/usr/bin/spoolsink", "/bin/true"))
@@ -102,84 +101,48 @@ def test_systemd_finds_nothing_wrong_and_little_exposed(path: Path, tmp_path: Pa
     assert security.returncode == 0, security.stdout[-200:]
 
 
-# -- Kubernetes ------------------------------------------------------------------------------------
+# -- Debian ----------------------------------------------------------------------------------------
 
 
-def test_the_config_map_is_accepted_and_fits_its_pod(tmp_path: Path) -> None:
-    config = config_of(kubernetes("configmap")["data"]["spoolsink.yaml"], tmp_path)
-    spec = kubernetes("statefulset")["spec"]
-    (claim,) = spec["volumeClaimTemplates"]
-    (container,) = spec["template"]["spec"]["containers"]
-    size = int(claim["spec"]["resources"]["requests"]["storage"].removesuffix("Gi")) * GIB
-    assert config.spool.max_bytes + config.spool.min_free_bytes < size
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > config.shutdown_grace
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert Path(mounts["spool"]) in Path(config.spool.directory).parents
-    assert container["args"][-1] == f"{mounts['config']}/spoolsink.yaml"
-    (port,) = container["ports"]
-    assert config.admin.listen.endswith(f":{port['containerPort']}")
-    limit = int(container["resources"]["limits"]["memory"].removesuffix("Mi")) * 1024**2
-    buffers = config.spool.write_buffer + config.kafka.fetch_buffer
-    assert limit > buffers + config.s3.uploads * config.s3.part_size + 100 * 1024**2
+def test_the_package_has_the_command_the_units_and_their_user(tmp_path: Path) -> None:
+    """Built without its libraries, which `make deb` fetches: the tests have them here."""
+    environ = {"PIP_OPTIONS": "--no-deps", "DPKG_OPTIONS": "-Znone", "PYTHON": sys.executable}
+    build = [str(DEPLOY / "deb" / "build.sh"), "", str(tmp_path)]
+    done = _run(*build, **environ)
+    assert done.returncode == 0, done.stderr
+    package = done.stdout.strip()
+    told = _run("dpkg-deb", "--field", package).stdout
+    assert f"Version: {__version__}\n" in told
+    minor = sys.version_info.minor
+    assert f"python3 (>= 3.{minor}), python3 (<< 3.{minor + 1})" in told
+    assert "@" not in told.replace("spoolsink@", "")
+    listed = [line.split() for line in _run("dpkg-deb", "--contents", package).stdout.splitlines()]
+    assert {words[1] for words in listed} == {"root/root"}
+    modes = {words[5]: words[0] for words in listed}
+    assert {name: modes[f"./{name}"] for name in OF_THE_PACKAGE} == OF_THE_PACKAGE
+    assert not [name for name in modes if "__pycache__" in name or "/tests/" in name]
+    _run("dpkg-deb", "--extract", package, str(tmp_path / "root"))
+    command = str(tmp_path / "root" / "usr" / "bin" / "spoolsink")
+    assert _run(sys.executable, command, "--version").stdout == f"spoolsink {__version__}\n"
+    example = tmp_path / "root" / "usr/share/doc/spoolsink/examples/spoolsink.yaml"
+    assert config_of(example.read_text(), tmp_path).name == "orders-archive"
 
 
-def test_the_pod_gets_every_secret_that_its_file_names() -> None:
-    text = kubernetes("configmap")["data"]["spoolsink.yaml"]
-    (container,) = kubernetes("statefulset")["spec"]["template"]["spec"]["containers"]
-    secret = kubernetes("secret.example")
-    assert container["envFrom"] == [{"secretRef": {"name": secret["metadata"]["name"]}}]
-    given = {*secret["stringData"], *(entry["name"] for entry in container["env"])}
-    assert set(re.findall(r"\$\{(\w+)", text)) <= given
+OF_THE_PACKAGE = {
+    "etc/spoolsink/": "drwxr-xr-x",
+    "usr/bin/spoolsink": "-rwxr-xr-x",
+    "usr/lib/spoolsink/spoolsink/cli.py": "-rw-r--r--",
+    "usr/lib/systemd/system/spoolsink.service": "-rw-r--r--",
+    "usr/lib/systemd/system/spoolsink@.service": "-rw-r--r--",
+    "usr/lib/sysusers.d/spoolsink.conf": "-rw-r--r--",
+    "usr/share/doc/spoolsink/copyright": "-rw-r--r--",
+}
 
 
-def test_everything_selects_the_pods_of_the_stateful_set() -> None:
-    spec = kubernetes("statefulset")["spec"]
-    labels = spec["template"]["metadata"]["labels"]
-    service = kubernetes("service")
-    assert service["spec"]["clusterIP"] == "None"
-    assert spec["serviceName"] == service["metadata"]["name"]
-    assert spec["podManagementPolicy"] == "Parallel"
-    selectors = [
-        spec["selector"]["matchLabels"],
-        service["spec"]["selector"],
-        kubernetes("poddisruptionbudget")["spec"]["selector"]["matchLabels"],
-        kubernetes("networkpolicy")["spec"]["podSelector"]["matchLabels"],
-        read("kubernetes", "examples", "podmonitor.yaml")["spec"]["selector"]["matchLabels"],
-    ]
-    assert all(selector == labels for selector in selectors)
-
-
-def test_the_pod_may_do_nothing_that_it_need_not() -> None:
-    pod = kubernetes("statefulset")["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    assert pod["securityContext"]["runAsNonRoot"]
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    probes = {k: container[k]["httpGet"]["path"] for k in container if k.endswith("Probe")}
-    assert probes == {
-        "livenessProbe": "/healthz",
-        "readinessProbe": "/readyz",
-        "startupProbe": "/healthz",
-    }
-
-
-def test_kustomize_lists_every_file_but_the_example_of_a_secret() -> None:
-    files = {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")}
-    listed = set(kubernetes("kustomization")["resources"])
-    assert files - listed == {"kustomization.yaml", "secret.example.yaml"}
-
-
-def test_scaling_waits_for_two_cuts(tmp_path: Path) -> None:
-    config = config_of(kubernetes("configmap")["data"]["spoolsink.yaml"], tmp_path)
-    spec = read("kubernetes", "examples", "scaledobject.yaml")["spec"]
-    assert config.rotate.max_age is not None
-    assert spec["cooldownPeriod"] >= 2 * config.rotate.max_age
-    (trigger,) = spec["triggers"]
-    assert trigger["metadata"]["consumerGroup"] == config.group_id
-    assert trigger["metadata"]["topic"] in (config.kafka.topics or ())
+@pytest.mark.parametrize("name", ["postinst", "prerm", "postrm"])
+def test_a_script_of_the_package_is_one_that_sh_reads(name: str) -> None:
+    done = _run("sh", "-n", str(DEPLOY / "deb" / name))
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # -- Docker ----------------------------------------------------------------------------------------
@@ -189,7 +152,8 @@ def test_the_image_is_pinned_and_runs_as_nobody_special() -> None:
     lines = (DEPLOY / "docker" / "Dockerfile").read_text().splitlines()
     images = [line.split()[1] for line in lines if line.startswith("FROM ")]
     assert all(re.search(r":\d+\.\d+\.\d+", image) for image in images)
-    uid = kubernetes("statefulset")["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    pod = read("kubernetes", "base", "statefulset.yaml")["spec"]["template"]["spec"]
+    uid = pod["securityContext"]["runAsUser"]
     assert f"USER {uid}:{uid}" in lines
     copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
     assert all((ROOT / word).exists() for word in copied if not word.startswith(("-", "/")))
@@ -286,19 +250,18 @@ def test_every_alert_has_its_page_in_the_runbook() -> None:
     assert [alert for alert in alerts if f"### {alert}\n" not in runbook] == []
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: prometheus)")
 def test_promtool_accepts_the_rules_and_their_unit_tests() -> None:
     for arguments in (
         ("check", "rules", str(RULES)),
         ("check", "config", str(RULES.parent / "prometheus.yaml")),
         ("test", "rules", str(RULES.parent / "spoolsink.rules.test.yaml")),
     ):
-        done = _run(str(PROMTOOL), *arguments)
+        done = _run(program("promtool"), *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "SYSTEMD_COLORS": "0"}
+def _run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "SYSTEMD_COLORS": "0", **more}
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env=environ
     )

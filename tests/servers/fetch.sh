@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Fetches Apache Kafka 4.1.0 and Apicurio Registry 3.0.9 (Maven) and builds versitygw 1.7.0 (Go)
-# into a cache outside the checkout: $SPOOLSINK_CACHE, else ~/.cache/spoolsink. Does nothing when
-# all are there.
+# What the tests run against, into a cache outside the checkout: $SPOOLSINK_CACHE, else
+# ~/.cache/spoolsink. Apache Kafka and Kafka Connect 4.1.0 and Apicurio Registry 3.0.9 (Maven),
+# versitygw 1.7.0 (Go), Prometheus (Debian's package, unpacked). Chromium and systemd-analyze are
+# installed by apt-get where they are absent. Does nothing when all are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SPOOLSINK_CACHE:-$HOME/.cache/spoolsink}
 kafka=$cache/kafka-4.1.0
+connect=$cache/connect-4.1.0
 versitygw=$cache/versitygw-1.7.0
-promtool=$cache/promtool
+prometheus=$cache/promtool
 apicurio=$cache/apicurio-3.0.9
+dockerfile_utils=$cache/dockerfile-utils-0.16.3
 
 need() {
   command -v "$1" >/dev/null 2>&1 || { echo "make servers: '$1' is missing ($2)" >&2; exit 1; }
@@ -21,6 +24,14 @@ if [ ! -e "$kafka/.complete" ]; then
   echo "fetching Apache Kafka 4.1.0"
   mvn -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$kafka"
   touch "$kafka/.complete"
+fi
+if [ ! -e "$connect/.complete" ]; then
+  need java "JDK 17, to run Kafka Connect"
+  need mvn "Maven, to fetch Kafka Connect's jars"
+  mkdir -p "$connect"
+  echo "fetching Kafka Connect 4.1.0"
+  mvn -q -B -f "$here/pom-connect.xml" dependency:copy-dependencies -DoutputDirectory="$connect"
+  touch "$connect/.complete"
 fi
 if [ ! -x "$versitygw/versitygw" ]; then
   need go "Go, to build the S3 server"
@@ -39,14 +50,39 @@ if [ ! -e "$apicurio/.complete" ]; then
   rm "$apicurio/apicurio-registry-app-3.0.9-all.tar.gz"
   touch "$apicurio/.complete"
 fi
-if ! command -v promtool >/dev/null 2>&1 && [ ! -x "$promtool/usr/bin/promtool" ]; then
-  # Unpacked, not installed: needs neither root nor a running Prometheus. Elsewhere than on Debian
-  # the one test that wants it says that it is missing.
-  if command -v apt-get >/dev/null 2>&1; then
-    mkdir -p "$promtool"
-    echo "fetching promtool"
-    (cd "$promtool" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
-      && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) >/dev/null 2>&1 \
-      || echo "make servers: promtool could not be had (Debian's package prometheus)" >&2
-  fi
+if ! command -v prometheus >/dev/null 2>&1 && [ ! -x "$prometheus/usr/bin/prometheus" ]; then
+  # Unpacked, not installed: needs neither root nor a running Prometheus.
+  need apt-get "to fetch Prometheus; elsewhere than on Debian install prometheus and promtool"
+  mkdir -p "$prometheus"
+  echo "fetching Prometheus"
+  (cd "$prometheus" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } \
+    && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb) >/dev/null 2>&1 \
+    || { echo "make servers: Debian's package prometheus could not be had" >&2; exit 1; }
 fi
+if [ ! -e "$dockerfile_utils/.complete" ]; then
+  need npm "Node, to check the Dockerfile"
+  mkdir -p "$dockerfile_utils"
+  echo "fetching dockerfile-utils 0.16.3"
+  npm install --prefix "$dockerfile_utils" --silent --no-fund --no-audit dockerfile-utils@0.16.3
+  touch "$dockerfile_utils/.complete"
+fi
+
+# install PACKAGE WHAT_FOR: with root's rights, or sudo's where it asks for no password.
+install() {
+  if [ "$(id -u)" = 0 ]; then root=; elif sudo -n true 2>/dev/null; then root="sudo -n"; else
+    echo "make servers: the package $1 is missing ($2): apt-get install $1 as root" >&2
+    exit 1
+  fi
+  need apt-get "to install $1 ($2)"
+  echo "installing $1"
+  export DEBIAN_FRONTEND=noninteractive
+  # shellcheck disable=SC2086 # no root: no word
+  { $root apt-get install -qq -y --no-install-recommends "$1" \
+    || { $root apt-get update -qq && $root apt-get install -qq -y --no-install-recommends "$1"; }; } >/dev/null \
+    || { echo "make servers: the package $1 could not be installed ($2)" >&2; exit 1; }
+}
+
+if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/null 2>&1; then
+  install chromium "to look at the status page"
+fi
+command -v systemd-analyze >/dev/null 2>&1 || install systemd "to check the units"

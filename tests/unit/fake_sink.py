@@ -40,6 +40,7 @@ SNAPSHOT = Snapshot(
     objects_total=67,
     kafka_cluster_id="cluster-1",
     last_objects=("topics/orders/orders+0+0000000000+0000000089.json",),
+    started=900_000.0,
 )
 
 

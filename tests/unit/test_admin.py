@@ -57,6 +57,13 @@ async def test_readyz_gives_the_reasons_without_secrets(
     }
 
 
+async def test_readyz_tells_also_what_holds_back_only_itself(open_port: Open) -> None:
+    port = await open_port()
+    port.sink.health.fail("topic orders", "it does not exist", is_partial=True)
+    told = {"status": "ready", "notes": ["topic orders: it does not exist"]}
+    assert await port.json("GET /readyz") == (200, told)
+
+
 @pytest.mark.parametrize(
     "accept",
     ["application/json", "application/json, */*;q=0.1", "text/html;q=0.5,application/json"],
@@ -93,9 +100,14 @@ async def test_the_page_shows_state_lag_spool_holds_and_errors_at_first_sight(
     for cells in (
         "<td>State</td><td>RUNNING</td>",
         "<td>Lag</td><td>40 records</td>",
+        "The oldest record that is not in S3 yet was read 12 s ago (orders-0)",
+        "<td>Open S3 partitions</td><td>6 of 50,000</td>",
+        "stops at 9.0 GiB, goes on at 7.0 GiB, leaves 1.0 GiB free",
+        'max="10737418240" high="9663676416" value="3145728"',
+        "<td>NoSuchBucket</td><td>Make the bucket; the sink never does.</td>",
         "<td>Spool</td><td>3.0 MiB of 10.0 GiB</td>",
-        "<td>Uploads in flight</td><td>4</td>",
-        "<td>orders-0</td><td>running</td><td>90</td><td>130</td><td>40</td><td>20</td>",
+        "<td>Uploads in flight</td><td>4 of 4</td>",
+        "<td>orders-0</td><td>running</td><td>12 s</td><td>40</td><td>90</td><td>130</td>",
         "<td>1970-01-12 13:46:40Z</td><td>s3</td><td>NoSuchBucket</td>",
         "<td>kafka</td><td>broker away</td>",
     ):
@@ -108,6 +120,7 @@ async def test_the_page_loads_nothing_from_elsewhere_and_follows_the_colour_sche
     port = await open_port()
     _, text = await port.ask("GET /")
     assert "prefers-color-scheme: dark" in text
+    text = text.replace('<link rel="icon" href="data:,">', "")
     assert not re.search(r"(?:src|href)=|@import|url\(|https?:", text)
     assert port.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha")
 
@@ -148,7 +161,7 @@ async def test_the_json_has_the_numbers_for_scripts(open_port: Open) -> None:
     assert content["rows"][0]["lag"] == 40
     assert content["rows"][1]["committed"] is None
     hold = {"source": "s3", "reason": "away", "since": 1_000_000.0, "is_operator": False}
-    assert content["holds"] == [hold]
+    assert content["holds"] == [hold | {"is_partial": False}]
     assert content["last_errors"] == [{"time_ms": 1_000_000_000, "source": "s3", "reason": "away"}]
 
 
@@ -332,7 +345,7 @@ async def test_connects_calls_are_answered_here(open_port: Open) -> None:
     status, body = await port.json("POST /connectors/sink/restart?includeTasks=true")
     assert (status, port.sink.calls) == (202, ["pause", "stop", "restart"])
     assert isinstance(body, dict)
-    assert body["connector"]["state"] == "RUNNING"
+    assert body["connector"]["state"] == "RESTARTING"
 
 
 async def test_head_is_get_without_a_body(open_port: Open) -> None:

@@ -1,13 +1,14 @@
 """Kafka Connect's REST: shapes, statuses, and the flat configuration."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from spoolsink import __version__, logs
 from spoolsink.connect_rest import Answer, ConnectRest, flat
 from spoolsink.errors import ConfigError, SpoolsinkError
-from tests.unit.fake_sink import SECRET, FakeSink, make_config
+from tests.unit.fake_sink import SECRET, SNAPSHOT, FakeSink, make_config
 
 WORKER = "127.0.0.1:8083"
 STATE = {"state": "RUNNING", "worker_id": WORKER, "version": __version__}
@@ -57,8 +58,12 @@ async def test_info_has_config_and_tasks() -> None:
         "tasks": [{"connector": "sink", "task": 0}],
         "type": "sink",
     }
+    assert isinstance(config, dict)
     assert (await ask(sink, f"GET {ONE}/tasks")).content == [
-        {"id": {"connector": "sink", "task": 0}, "config": config}
+        {
+            "id": {"connector": "sink", "task": 0},
+            "config": {**config, "task.class": "spoolsink"},
+        }
     ]
 
 
@@ -135,11 +140,24 @@ async def test_an_operation_is_done_when_it_is_answered(call: str, status: int, 
 
 
 @pytest.mark.parametrize("option", ["includeTasks", "onlyFailed"])
-async def test_a_restart_with_an_option_answers_with_the_status(option: str) -> None:
+async def test_a_restart_with_an_option_answers_with_what_restarts(option: str) -> None:
     sink = FakeSink()
-    sink.state = "FAILED"
-    assert await ask(sink, f"POST {ONE}/restart", **{option: ["true"]}) == Answer(202, STATUS)
+    sink.state, sink.fault = "FAILED", "s3: NoSuchBucket"
+    failed = {**STATE, "state": "FAILED", "trace": sink.fault}
+    restarting = {**failed, "state": "RESTARTING"}
+    task = restarting if option == "includeTasks" else failed
+    assert await ask(sink, f"POST {ONE}/restart", **{option: ["true"]}) == Answer(
+        202, {**STATUS, "connector": restarting, "tasks": [{"id": 0, **task}]}
+    )
     assert await ask(sink, f"POST {ONE}/restart", **{option: ["false"]}) == Answer(204)
+    assert sink.calls == ["restart", "restart"]
+
+
+async def test_only_what_has_failed_is_restarted_when_asked_so() -> None:
+    sink = FakeSink()
+    query = {"includeTasks": ["true"], "onlyFailed": ["true"]}
+    assert await ask(sink, f"POST {ONE}/restart", **query) == Answer(202, STATUS)
+    assert sink.calls == []
 
 
 @pytest.mark.parametrize("query", [{}, {"includeTasks": ["true"]}])
@@ -167,23 +185,50 @@ def all_of_one() -> list[str]:
     return [f"{r.method} {r.template}" for r in routes if "{connector}" in r.template]
 
 
+MESSAGES = {
+    f"GET {ONE}/status": "No status found for connector x",
+    f"GET {TASK}/status": "No status found for task x-0",
+    f"PUT {ONE}/pause": "Unknown connector x",
+    f"PUT {ONE}/resume": "Unknown connector x",
+    f"POST {TASK}/restart": "Task x-0 not found",
+}
+
+
 async def test_another_name_is_not_found_anywhere_and_changes_nothing() -> None:
     sink = FakeSink()
     for call in all_of_one():
         answer = await ask_for(sink, call, {"connector": "x", "task": "0"})
-        expected = {"error_code": 404, "message": "Connector x not found"}
-        assert answer == Answer(404, expected), call
+        message = MESSAGES.get(call, "Connector x not found")
+        assert answer == Answer(404, {"error_code": 404, "message": message}), call
     assert sink.calls == []
 
 
-@pytest.mark.parametrize("task", ["1", "00", "x", "-1", ""])
+@pytest.mark.parametrize("task", ["1", "x", "-1", "", "9" * 10])
 async def test_another_task_is_not_found(task: str) -> None:
     sink = FakeSink()
     for call in (f"GET {TASK}/status", f"POST {TASK}/restart"):
         answer = await ask_for(sink, call, {"connector": "sink", "task": task})
-        expected = {"error_code": 404, "message": f"Unknown task: sink-{task}"}
-        assert answer == Answer(404, expected)
+        assert answer.status == 404
     assert sink.calls == []
+
+
+async def test_a_number_of_a_task_is_a_number() -> None:
+    answer = await ask_for(FakeSink(), f"GET {TASK}/status", {"connector": "sink", "task": "00"})
+    assert answer == Answer(200, {"id": 0, **STATE})
+
+
+async def test_a_stopped_sink_still_has_the_topics_and_offsets_that_it_left() -> None:
+    sink = FakeSink()
+    topics, offsets = [(await ask(sink, f"GET {ONE}/{what}")).content for what in WHAT_IS_LEFT]
+    sink.state = "STOPPED"
+    sink.shown = replace(SNAPSHOT, rows=(), former_rows=SNAPSHOT.rows)
+    assert [(await ask(sink, f"GET {ONE}/{what}")).content for what in WHAT_IS_LEFT] == [
+        topics,
+        offsets,
+    ]
+
+
+WHAT_IS_LEFT = ("topics", "offsets")
 
 
 def test_the_configuration_is_flat_text_with_what_connects_scripts_look_for() -> None:

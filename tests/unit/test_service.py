@@ -51,14 +51,14 @@ async def found(service: FoundService) -> "asyncio.Task[int]":
     ("key", "value"),
     [("value", "'nosuch.module:Class'"), ("value_options", "{schema_file: /nonexistent}")],
 )
-def test_a_file_whose_parts_cannot_be_made_is_refused_and_changes_nothing(
+async def test_a_file_whose_parts_cannot_be_made_is_refused_and_changes_nothing(
     tmp_path: Path, key: str, value: str
 ) -> None:
     service = service_of(tmp_path)
     before = service.config
     written(tmp_path, **{"value": "avro", key: value})
     with pytest.raises(ConfigError):
-        service._restart()
+        await service.restart()
     assert service.config is before
     assert not service._stopping.is_set()
     with pytest.raises(ConfigError):

@@ -9,8 +9,8 @@ import pytest
 
 from spoolsink import logs
 from spoolsink.health import Hold
-from spoolsink.status_line import StatusLine, described, size
-from tests.unit.fake_sink import SNAPSHOT
+from spoolsink.status_line import StatusLine, described, size, told
+from tests.unit.fake_sink import SECRET, SNAPSHOT
 
 ERASE = "\r\x1b[K"
 
@@ -113,3 +113,16 @@ def test_log_lines_stand_whole_above_the_line() -> None:
         "INFO  spoolsink.x second",
     ]
     assert rows[2].startswith("RUNNING | ")
+
+
+def test_systemd_is_told_of_everything_that_holds_without_secrets(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "_hidden", {})
+    logs.hide(SECRET)
+    holds = (Hold("kafka", "away", 0.0, False), Hold("s3", f"refused\n{SECRET}", 0.0, True))
+    shown = replace(SNAPSHOT, state="FAILED", holds=holds)
+    assert told(shown) == (
+        "FAILED, lag 40, spool 3.0 MiB of 10.0 GiB; kafka: away; s3: refused\\n***"
+    )
+    assert SECRET not in described(replace(shown, holds=holds[1:]), 0.0)

@@ -1,0 +1,32 @@
+"""What an operator asked for is read back as it was written, or is RUNNING."""
+
+from pathlib import Path
+
+import pytest
+
+from spoolsink.wishes import Wish, read_wish, write_wish
+
+
+@pytest.mark.parametrize("wish", ["PAUSED", "STOPPED", "RUNNING"])
+def test_a_wish_is_read_back(tmp_path: Path, wish: Wish) -> None:
+    write_wish(tmp_path, "PAUSED")
+    write_wish(tmp_path, wish)
+    assert read_wish(tmp_path) == wish
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_nothing_asked_for_makes_no_file(tmp_path: Path) -> None:
+    write_wish(tmp_path, "RUNNING")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"paused", b"PAUS", b"\xff", b"PAUSED\nSTOPPED"])
+def test_what_is_no_wish_is_running(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state").write_bytes(content)
+    assert read_wish(tmp_path) == "RUNNING"
+
+
+def test_a_directory_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    assert read_wish(tmp_path / "none") == "RUNNING"
+    with pytest.raises(OSError, match="none"):
+        write_wish(tmp_path / "none", "PAUSED")
