@@ -2,16 +2,13 @@
 
 import argparse
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.data import DataSet, Order, produce
-from benchmarks.runs import Case, Result, Servers, measure
-from tests.servers.processes import KafkaServer, S3Server
+from benchmarks.runs import Case, Result, Servers, measure, running_servers
 
 EXIT_NOT_VERIFIED = 1
 RESULTS = Path(__file__).parent / "results"
@@ -24,7 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     """0, or 1 when something written is not what was produced."""
     options = _parser().parse_args(arguments)
     cases = options.cases(options)
-    with _servers() as servers:
+    with running_servers() as servers:
         measured = _measured(cases, servers, options.repeats)
     sys.stdout.write(report.markdown(measured))
     path = report.write_json(options.results, options.command, measured)
@@ -81,22 +78,6 @@ def _data(options: argparse.Namespace, order: Order, places: int) -> DataSet:
         order=order,
         batch_bytes=options.batch_bytes,
     )
-
-
-@contextmanager
-def _servers() -> Iterator[Servers]:
-    with tempfile.TemporaryDirectory(prefix="spoolsink-bench-") as name:
-        directories = [Path(name, part) for part in ("kafka", "s3", "runs")]
-        for directory in directories:
-            directory.mkdir()
-        kafka, s3 = KafkaServer(directories[0]), S3Server(directories[1])
-        try:
-            kafka.start()
-            s3.start()
-            yield Servers(kafka, s3, directories[2])
-        finally:
-            kafka.stop()
-            s3.stop()
 
 
 def _parser() -> argparse.ArgumentParser:

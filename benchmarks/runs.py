@@ -8,9 +8,11 @@
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,12 +79,29 @@ class Servers:
     directory: Path
 
 
+@contextmanager
+def running_servers() -> Iterator[Servers]:
+    """Both, in a directory that is deleted in the end."""
+    with tempfile.TemporaryDirectory(prefix="spoolsink-bench-") as name:
+        directories = [Path(name, part) for part in ("kafka", "s3", "runs")]
+        for directory in directories:
+            directory.mkdir()
+        kafka, s3 = KafkaServer(directories[0]), S3Server(directories[1])
+        try:
+            kafka.start()
+            s3.start()
+            yield Servers(kafka, s3, directories[2])
+        finally:
+            kafka.stop()
+            s3.stop()
+
+
 def measure(case: Case, topic: str, servers: Servers) -> Result:
     """Raises RuntimeError when the sink does not get to the end."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
     directory = servers.directory / name
     directory.mkdir()
-    _make_bucket(servers.s3, name)
+    make_bucket(servers.s3, name)
     config = config_of(case, topic, name, servers)
     sink = SinkProcess(directory, config)
     data = case.data
@@ -210,7 +229,8 @@ def config_of(case: Case, topic: str, name: str, servers: Servers) -> dict[str, 
     }
 
 
-def _make_bucket(s3: S3Server, name: str) -> None:
+def make_bucket(s3: S3Server, name: str) -> None:
+    """A new one, empty."""
     client = Session().create_client(
         "s3",
         endpoint_url=s3.endpoint_url,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spoolsink.config import reveal
 from spoolsink.config_model import Config
 from spoolsink.consumer import GroupConsumer
-from spoolsink.errors import ConsumerError, ObjectStoreError
+from spoolsink.errors import BrokerRefusedError, ConsumerError, ObjectStoreError
 from spoolsink.object_store import ObjectStore
 from spoolsink.records import TopicPartition
 from spoolsink.store_probe import check_rights, probe_conditional_writes
@@ -54,24 +54,37 @@ async def _kafka(config: Config) -> AsyncIterator[Finding]:
 
 
 async def _topics(config: Config, consumer: GroupConsumer) -> AsyncIterator[Finding]:
-    topics = config.kafka.topics or ()
-    ids = await consumer.topic_ids(topics)
-    yield Finding(is_fine=True, text=f"kafka: cluster {ids.cluster_id} answers")
-    for topic in topics:
-        if topic not in ids.ids:
-            yield Finding(is_fine=False, text=f"kafka: the topic {topic} does not exist")
+    """Each topic by itself: what one lacks says nothing of the others, nor of the group."""
+    cluster_id = (await consumer.topic_ids(())).cluster_id
+    yield Finding(is_fine=True, text=f"kafka: cluster {cluster_id} answers")
+    readable: list[TopicPartition] = []
+    for topic in config.kafka.topics or ():
+        try:
+            found = await _topic(consumer, topic)
+        except BrokerRefusedError as error:
+            yield Finding(is_fine=False, text=f"kafka: {error}")
             continue
-        tps = await consumer.all_of(topic)
-        logs = await consumer.log_ranges(tps)
-        records = sum(log.end - log.start for log in logs.values())
-        yield Finding(
-            is_fine=True,
-            text=f"kafka: topic {topic}: {len(tps)} partitions, {records} offsets in the log",
-        )
-        yield await _group(config, consumer, tps)
+        readable += consumer.partitions_of(topic) if found.is_fine else ()
+        yield found
+    try:
+        yield await _group(config, consumer, readable)
+    except BrokerRefusedError as error:
+        yield Finding(is_fine=False, text=f"kafka: {error}")
+
+
+async def _topic(consumer: GroupConsumer, topic: str) -> Finding:
+    if topic not in (await consumer.topic_ids([topic])).ids:
+        return Finding(is_fine=False, text=f"kafka: the topic {topic} does not exist")
+    tps = await consumer.all_of(topic)
+    await consumer.try_topic(topic)
+    logs = await consumer.log_ranges(tps)
+    records = sum(log.end - log.start for log in logs.values())
+    text = f"kafka: topic {topic}: {len(tps)} partitions, {records} offsets in the log"
+    return Finding(is_fine=True, text=text)
 
 
 async def _group(config: Config, consumer: GroupConsumer, tps: list[TopicPartition]) -> Finding:
+    await consumer.try_group()
     committed = await consumer.committed(tps)
     known = sum(commit is not None for commit in committed.values())
     text = f"kafka: group {config.group_id}: has offsets for {known} of {len(tps)} partitions"

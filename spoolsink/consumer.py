@@ -22,19 +22,17 @@ from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
-    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    TopicAuthorizationFailedError,
 )
 from aiokafka.protocol.group import SyncGroupRequest
 
 from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security
 from spoolsink.config_model import Kafka
 from spoolsink.cut import Commit
-from spoolsink.errors import BrokerRefusedError, ConsumerError
+from spoolsink.errors import ConsumerError
 from spoolsink.records import Batch, OffsetRange, TopicPartition
 
 T = TypeVar("T")
@@ -51,8 +49,6 @@ _MIN_PARTITION_BYTES = 16 * 1024
 _MAX_HEARTBEAT_SECONDS = 3.0
 _REBALANCE_SECONDS = 30.0
 """Below aiokafka's request timeout (40 s): JoinGroup is waited for no longer than that."""
-
-_REFUSALS = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 
 
 class Membership(NamedTuple):
@@ -134,6 +130,13 @@ class GroupConsumer:
         except (TimeoutError, KafkaError):
             # The session timeout does what LeaveGroup could not.
             return
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: aiokafka cancels its own fetch that waits to ask a lost broker
+            # again, and lets that escape (0.14) before it comes to the client.
+            await self._consumer._client.close()  # noqa: SLF001 (tests/contract names it)
         finally:
             self._causes.close()
 
@@ -160,7 +163,14 @@ class GroupConsumer:
     def _noting(self, heartbeat: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
         async def noted() -> bool:
             sent = self._boottime()
-            is_ok = await heartbeat()
+            try:
+                is_ok = await heartbeat()
+            except KafkaError as error:
+                if not self._causes.refuses(error):
+                    raise
+                # aiokafka would never send another one, nor join anew, once the right is back.
+                await asyncio.sleep(_AGAIN_SECONDS)
+                return False
             if is_ok:
                 self._renew(sent)
             return is_ok
@@ -226,7 +236,7 @@ class GroupConsumer:
         except OffsetOutOfRangeError as error:
             return Polled({}, [TopicPartition(*tp) for tp in error.args[0]])
         except KafkaError as error:
-            raise _translated(error, "poll") from error
+            raise kafka_causes.translated(error, "poll") from error
         return Polled({TopicPartition(*tp): batches for tp, batches in found.items()})
 
     @property
@@ -304,6 +314,15 @@ class GroupConsumer:
         found = await self._asked(kafka_protocol.list_offsets(self._consumer, list(tps)))
         return {tp: OffsetRange(*pair) for tp, pair in found.items()}
 
+    async def try_topic(self, topic: str) -> None:
+        """Raises BrokerRefusedError where it may not be read; nothing is."""
+        await self._asked(kafka_protocol.try_topic(self._consumer._client, topic))  # noqa: SLF001
+
+    async def try_group(self) -> None:
+        """Raises BrokerRefusedError where the group may not be joined; it is not."""
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        await self._asked(kafka_protocol.try_group(coordinator, self._group_id))
+
     async def send_commit(
         self, membership: Membership, commits: Mapping[TopicPartition, Commit]
     ) -> dict[TopicPartition, int]:
@@ -335,7 +354,7 @@ class GroupConsumer:
         except TimeoutError as error:
             raise ConsumerError(f"no answer from Kafka within {ASK_SECONDS:.0f} s") from error
         except KafkaError as error:
-            raise _translated(error, self._group_id) from error
+            raise kafka_causes.translated(error, self._group_id) from error
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -378,10 +397,3 @@ def _client_settings(settings: Kafka, group_id: str, client_id: str) -> dict[str
 
 def _kafka(tp: TopicPartition) -> KafkaTopicPartition:
     return KafkaTopicPartition(tp.topic, tp.partition)
-
-
-def _translated(error: KafkaError, where: str) -> ConsumerError:
-    text = f"{where}: {error}"
-    if isinstance(error, _REFUSALS):
-        return BrokerRefusedError(text)
-    return ConsumerError(text)

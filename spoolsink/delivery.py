@@ -25,10 +25,17 @@ from spoolsink.appender import Appender
 from spoolsink.consumer import Membership
 from spoolsink.cut import Commit, Cut, CutObject, ObjectState
 from spoolsink.encoder import DEAD_LETTERS
-from spoolsink.errors import ConsumerError, ObjectConflictError, SegmentCorruptError, SpoolError
+from spoolsink.errors import (
+    ConsumerError,
+    ObjectConflictError,
+    OperatorStoreError,
+    SegmentCorruptError,
+    SpoolError,
+)
 from spoolsink.fault_points import is_armed, reach
 from spoolsink.health import Health
 from spoolsink.intent import decode
+from spoolsink.kafka_causes import commit_refusal
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
 from spoolsink.records import TopicPartition
@@ -51,7 +58,6 @@ _LETTERS_TYPE = "application/x-ndjson"
 # Kafka's error codes of OffsetCommit, by what they mean for us (KIP-848's table of group errors).
 _REFUSED = {22, 25, 27, 82}  # illegal generation, unknown member, rebalance, fenced instance
 _NOT_COORDINATOR = {14, 15, 16}  # loading, not available, not the coordinator: nothing was done
-_TOO_LARGE = {12, 28}  # metadata or request too large
 _REQUEST_TIMED_OUT = 7
 _OUTCOMES = {0: "done", _REQUEST_TIMED_OUT: "unknown", **dict.fromkeys(_REFUSED, "refused")}
 
@@ -177,8 +183,8 @@ class Delivery:
             self._damaged(appender, target, str(error))
         except FileNotFoundError:
             self._damaged(appender, target, f"segment {segment.number} is gone")
-        except ObjectConflictError as error:
-            self._conflict(appender, target, str(error))
+        except (ObjectConflictError, OperatorStoreError) as error:
+            self._not_taken(appender, target, str(error))
         else:
             await self._ended(appender, target, outcome, key, self._monotonic() - started)
 
@@ -187,6 +193,9 @@ class Delivery:
     ) -> None:
         if outcome is Outcome.STOPPED:
             target.state = ObjectState.WAITING
+            return
+        if outcome is Outcome.REFUSED:  # of which the uploader has told
+            self._not_taken(appender, target, "")
             return
         self._metrics.counters["uploads"].labels(outcome.value).inc()
         self._metrics.histograms["upload_seconds"].observe(seconds)
@@ -215,9 +224,9 @@ class Delivery:
         log.error("%s: dropped, to be read again from Kafka: %s", appender.tp, reason)
         self.damaged[appender.tp] = reason
 
-    def _conflict(self, appender: Appender, target: CutObject, reason: str) -> None:
-        if self._health.fail(f"{appender.tp} key", reason, is_operator=True):
-            log.error("%s: every key is taken by other content: %s", appender.tp, reason)
+    def _not_taken(self, appender: Appender, target: CutObject, reason: str) -> None:
+        if reason and self._health.fail(f"{appender.tp} key", reason, is_operator=True):
+            log.error("%s: an object cannot be written under its key: %s", appender.tp, reason)
         # Tried again later, and by no worker until then: others' objects go up meanwhile.
         task = asyncio.create_task(self._rest(target), name=f"{appender.tp} key")
         self._resting.add(task)
@@ -323,10 +332,10 @@ class Delivery:
             appender.cuts.commit_failed()
             if code in _NOT_COORDINATOR:
                 group.forget_coordinator()
-            elif self._health.fail(
-                f"{appender.tp} commit", _meaning(code, commit), is_operator=True
-            ):
-                log.error("%s: commit failed: %s", appender.tp, _meaning(code, commit))
+                return
+            reason = commit_refusal(code, len(commit.metadata))
+            if self._health.fail(f"{appender.tp} commit", reason, is_operator=True):
+                log.error("%s: commit failed: %s", appender.tp, reason)
 
     def _count(self, codes: Mapping[TopicPartition, int]) -> None:
         for code in codes.values():
@@ -380,21 +389,12 @@ def local_cut(tp: TopicPartition, cut: Cut) -> LocalCut:
 
 def reach_commit(commit: Commit, *, moved: bool) -> None:
     """The fault points behind a commit's reply."""
-    if not is_armed():
+    found = decode(commit.metadata) if is_armed() else None
+    if found is None:
         return
-    found = decode(commit.metadata)
-    if found is not None and found.cuts:
+    if found.cuts:
         reach("intent.after")
-    if found is not None and found.floor:
+    if found.floor:
         reach("floor.after")
-    if moved:
-        reach("advance.after")
-
-
-def _meaning(code: int, commit: Commit) -> str:
-    if code in _TOO_LARGE:
-        size = len(commit.metadata)
-        return (
-            f"the broker refuses {size} bytes of commit metadata: raise offset.metadata.max.bytes"
-        )
-    return f"OffsetCommit: Kafka's error {code}"
+    if moved or not (found.cuts or found.floor):
+        reach("advance.after" if moved else "start.after")

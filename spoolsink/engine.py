@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from spoolsink import wiring
+from spoolsink import allocator, wiring
 from spoolsink.appender import Appender
 from spoolsink.assignment import Assignment
 from spoolsink.config import fingerprint, reveal
@@ -147,8 +147,15 @@ class Engine:
             await asyncio.to_thread(self.spool.close)
 
     async def _opened_spool(self) -> list[LocalCut]:
-        self.watch.beat = time.monotonic()
-        return await asyncio.to_thread(self.spool.start)
+        opening = asyncio.create_task(asyncio.to_thread(self.spool.start), name="spool start")
+        try:
+            # Many segments may take longer to look through than a process may seem dead.
+            while not opening.done():
+                self.watch.beat = time.monotonic()
+                await asyncio.wait({opening}, timeout=1)
+            return opening.result()
+        finally:
+            opening.cancel()
 
     async def _opened_store(self) -> ObjectStore:
         self.watch.beat = time.monotonic()
@@ -183,6 +190,7 @@ class Engine:
         )
 
     async def _run_tasks(self, stopping: asyncio.Event, noted: list[tuple[str, str]]) -> None:
+        allocator.keep()
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(self._probe(), name="probe"),
@@ -368,7 +376,7 @@ class Engine:
     def _store_failed(self, error: ObjectStoreError) -> None:
         self.metrics.counters["s3_errors"].labels(error.operation, error.code).inc()
         is_operator = isinstance(error, OperatorStoreError)
-        if self.health.fail("s3", str(error), is_operator=is_operator):
+        if self.health.fail("s3", str(error), is_operator=is_operator, kind=error.code):
             log.error("s3: %s", error)
 
     def _store_answers(self) -> None:

@@ -8,7 +8,7 @@ SpoolsinkError
 │   └── FormatError
 ├── SpoolError
 │   ├── SegmentCorruptError        dropped, counted and read again from Kafka
-│   ├── SpoolFullError             no room on the disk to start with: hold, start again
+│   ├── SpoolFullError             the disk takes nothing to start with: hold, start again
 │   └── SpoolLockedError
 ├── ObjectStoreError
 │   ├── RetryableStoreError        the same call may succeed later
@@ -17,10 +17,12 @@ SpoolsinkError
 │   └── OperatorStoreError         somebody must mend something; nothing is dropped
 ├── ConsumerError                  Kafka is away or did not answer: tried again
 │   ├── BrokerRefusedError         somebody must mend something; nothing is dropped
-│   └── MetadataVersionError       commit metadata of a version that we do not know
+│   ├── MetadataVersionError       commit metadata of a version that we do not know
+│   └── OffsetsGoneError           the log no longer has a range that is read
 ├── RegistryAwayError              the schema registry is away or refuses: hold, ask again
 ├── SchemaNeeded                   a record needs a schema that is not here yet: fetch, encode again
 ├── DeadLetterAwayError            the dead letter topic does not answer: hold, send again
+├── BackupError                    an object is not what a restore can read
 ├── AdminError                     the admin port cannot be opened
 └── AllStoppedError                every topic partition stopped at a bad record
 
@@ -96,7 +98,7 @@ class SpoolError(SpoolsinkError):
 
 
 class SpoolFullError(SpoolError):
-    """The disk has no room for a spool to be opened; nothing is held open."""
+    """The disk has no room for a spool to be opened, or is read-only; nothing is held open."""
 
 
 class SegmentCorruptError(SpoolError):
@@ -153,6 +155,10 @@ class MetadataVersionError(ConsumerError):
     """Commit metadata was written by another version of spoolsink: not touched."""
 
 
+class OffsetsGoneError(ConsumerError):
+    """Retention has deleted what was about to be read."""
+
+
 class RegistryAwayError(SpoolsinkError):
     """The schema registry did not answer, refused, or does not know the id (yet).
 
@@ -174,6 +180,10 @@ class SchemaNeeded(SpoolsinkError):  # noqa: N818 (an instruction to the pipelin
 
 class DeadLetterAwayError(SpoolsinkError):
     """A dead letter was not acknowledged: the record it is about is not passed."""
+
+
+class BackupError(SpoolsinkError):
+    """An object, or a line of one, is no backup that could be sent back as it was."""
 
 
 class AdminError(SpoolsinkError):

@@ -17,10 +17,12 @@ from typing import NamedTuple
 
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
     UnsupportedVersionError,
 )
@@ -37,6 +39,16 @@ _NUMBER = re.compile(r"\[Errno (\d+)\]")
 _NO_CERTIFICATE = "the broker refuses the client certificate, or was shown none (cert_file)"
 _CLOSED = "the broker closed the connection; is kafka.security.protocol this listener's?"
 
+_RIGHTS: dict[type[KafkaError], str] = {
+    # An ACL names a literal or a prefix; a fetch and a join need READ, which implies DESCRIBE.
+    GroupAuthorizationFailedError: "needs READ on the group",
+    TopicAuthorizationFailedError: "needs READ on the topic",
+    ClusterAuthorizationFailedError: "needs a right on the cluster",
+}
+
+_TOO_LARGE = {12, 28}
+"""Of OffsetCommit: metadata or request too large."""
+
 _ALERTS = {
     # What a broker says that wants a certificate, or does not like the one that it was shown.
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the broker wants a client certificate (cert_file)",
@@ -52,7 +64,10 @@ _ALERTS = {
 
 
 class Cause(NamedTuple):
-    """One attempt that failed; `is_operator`: it does not go away by itself."""
+    """One attempt that failed; `is_operator`: it does not go away by itself.
+
+    `where` is a broker's address, '' where every one would say so.
+    """
 
     where: str
     text: str
@@ -96,6 +111,13 @@ class Causes(logging.Filter):
         self.refusal = None
         self._told.clear()
 
+    def refuses(self, error: KafkaError) -> bool:
+        """Whether it is a right that is missing; then that is the refusal from here on."""
+        right = missing_right(error)
+        if right is not None:
+            self.refusal = Cause("", right, is_operator=True)
+        return right is not None
+
     def close(self) -> None:
         """The consumer has ended; may be called again."""
         logging.getLogger(_CLIENT_LOG).removeFilter(self)
@@ -123,7 +145,7 @@ _current: ContextVar[Causes | None] = ContextVar("current", default=None)
 
 def refused(cause: Cause) -> BrokerRefusedError:
     """The error of a consumer that has lost its brokers for this."""
-    return BrokerRefusedError(f"broker {cause.where}: {cause.text}")
+    return BrokerRefusedError(f"broker {cause.where}: {cause.text}" if cause.where else cause.text)
 
 
 def start_error(error: Exception, causes: list[Cause], where: str) -> ConsumerError:
@@ -135,6 +157,31 @@ def start_error(error: Exception, causes: list[Cause], where: str) -> ConsumerEr
     text = "; ".join(dict.fromkeys(f"{cause.where}: {cause.text}" for cause in causes))
     kind = BrokerRefusedError if any(cause.is_operator for cause in causes) else ConsumerError
     return kind(text)
+
+
+def translated(error: KafkaError, where: str) -> ConsumerError:
+    """Ours for what a running consumer met; `where` is the group or what was done."""
+    right = missing_right(error)
+    return ConsumerError(f"{where}: {error}") if right is None else BrokerRefusedError(right)
+
+
+def missing_right(error: KafkaError) -> str | None:
+    """What a running consumer is not allowed to do, with the right by Kafka's name; else None."""
+    names = error.args[0] if error.args else ""
+    name = ", ".join(sorted(names)) if isinstance(names, set | frozenset) else names
+    for kind, text in _RIGHTS.items():
+        if isinstance(error, kind):
+            return f"not authorised: {text} {name}".rstrip()
+    return None
+
+
+def commit_refusal(code: int, metadata_bytes: int) -> str:
+    """What an error code of OffsetCommit means for an operator."""
+    if code in _TOO_LARGE:
+        text = "bytes of commit metadata: raise offset.metadata.max.bytes"
+        return f"the broker refuses {metadata_bytes} {text}"
+    refused = next((text for kind, text in _RIGHTS.items() if kind.errno == code), None)
+    return f"not authorised: {refused}" if refused else f"OffsetCommit: Kafka's error {code}"
 
 
 def cause_of(error: BaseException, where: str) -> Cause:

@@ -21,16 +21,20 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition as ClientTopicPartition
 from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     KafkaProtocolError,
     LeaderNotAvailableError,
     NodeNotReadyError,
     NoError,
+    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.group import HeartbeatRequest
 from aiokafka.protocol.metadata import MetadataRequest_v4, MetadataRequest_v5
 from aiokafka.protocol.types import (
     Boolean,
@@ -48,6 +52,7 @@ UNKNOWN_TOPIC_ID = "0"
 """Of a topic whose cluster has no topic ids (before Kafka 2.8, or still upgrading to it)."""
 
 _NO_UUID = bytes(16)
+_NO_GENERATION = -1
 _FIRST_VERSION_WITH_IDS = 10
 _NO_TOPIC = {UnknownTopicOrPartitionError, LeaderNotAvailableError}
 """LEADER_NOT_AVAILABLE of a whole topic: it is being created and has no id yet."""
@@ -264,6 +269,32 @@ async def list_offsets(
     starts = await consumer.beginning_offsets(asked)
     ends = await consumer.end_offsets(asked)
     return {TopicPartition(*tp): (starts[tp], ends[tp]) for tp in asked}
+
+
+async def try_topic(client: Any, topic: str) -> None:
+    """Raises TopicAuthorizationFailedError where the topic may be seen and not read.
+
+    One byte is asked for, of one topic partition; other errors are a reader's business.
+    """
+    leader = client.cluster.leader_for_partition(ClientTopicPartition(topic, 0))
+    if leader in {None, -1} or not await client.ready(leader):
+        raise NodeNotReadyError(f"{topic} has no leader that can be reached")
+    answer = await client.send(leader, FetchRequest(0, 0, 1, 0, [(topic, [(0, 0, 1)])]))
+    codes = {code for _, partitions in answer.topics for _, code, *_ in partitions}
+    if TopicAuthorizationFailedError.errno in codes:
+        raise TopicAuthorizationFailedError(topic)
+
+
+async def try_group(coordinator: Any, group: str) -> None:
+    """Raises GroupAuthorizationFailedError where the group may not be joined; it is not.
+
+    A heartbeat needs the right that a join needs; one of no member is refused either way.
+    """
+    await coordinator.ensure_coordinator_known()
+    request = HeartbeatRequest(group, _NO_GENERATION, "")
+    answer = await coordinator._send_req(request)  # noqa: SLF001 (tests/contract names it)
+    if answer.error_code == GroupAuthorizationFailedError.errno:
+        raise GroupAuthorizationFailedError(group)
 
 
 async def _ready_node(client: Any) -> int:

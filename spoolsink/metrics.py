@@ -42,6 +42,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "spool_segments": ("Segments of the spool.", ("state",)),
     "open_partitions": ("S3 partitions with an open segment.", ()),
     "paused": ("1 while polling is paused for this reason.", ("reason",)),
+    "holds": ("Sources that hold: away, refused, or to be mended.", ("kind",)),
     "upload_inflight": ("Writing S3 requests in flight.", ()),
     "build_info": ("Always 1; the version is in the label.", ("version",)),
 }

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    ProxyConnectionError,
     SSLError,
     SSOError,
     TokenRetrievalError,
@@ -100,6 +101,8 @@ _OPERATOR_KINDS: tuple[type[Exception], ...] = (
     ValidationError,
 )
 
+_PROXY_REFUSALS = frozenset({401, 403, 407})
+
 _OF_ONE_UPLOAD = frozenset({"UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload"})
 
 
@@ -110,6 +113,9 @@ def classified(error: Exception, operation: str, bucket: str, key: str) -> Objec
     kind = type(error).__name__
     if isinstance(error, _OPERATOR_KINDS) or _is_missing_file(error):
         return OperatorStoreError(operation, kind, str(error), bucket, key)
+    if isinstance(error, ProxyConnectionError) and _proxy_status(error) in _PROXY_REFUSALS:
+        # It answers, and does not let us through.
+        return OperatorStoreError(operation, kind, f"{error}{_reason(error)}", bucket, key)
     if isinstance(error, TimeoutError):
         return RetryableStoreError(operation, "Deadline", "no answer in time", bucket, key)
     if isinstance(error, ResponseParserError):
@@ -134,9 +140,18 @@ def _answered(error: ClientError, operation: str, bucket: str, key: str) -> Obje
 
 
 def _reason(error: Exception) -> str:
-    """Refused, or no such host: the library keeps it apart from its message."""
+    """Refused, no such host, the proxy's answer: the library keeps it apart from its message."""
+    status = _proxy_status(error)
+    if status is not None:
+        return f" (it answers {status})"
     inner = error.kwargs.get("error") if isinstance(error, EndpointConnectionError) else None
     return f" ({inner})" if inner else ""
+
+
+def _proxy_status(error: Exception) -> int | None:
+    """The HTTP status that a proxy answered to CONNECT; its text may hold a password."""
+    inner = error.kwargs.get("error") if isinstance(error, ProxyConnectionError) else None
+    return getattr(inner, "status", None)
 
 
 def _is_missing_file(error: Exception) -> bool:

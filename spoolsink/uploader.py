@@ -6,7 +6,9 @@
 3. Right before a Put or a Complete the owner is asked whether it still may.
 4. It ends in an outcome, or by cancellation; never because S3 is away. What it leaves behind of a
    multipart upload that it gave up is aborted.
-5. At most `uploads` bodies are read at a time, and of each one part and one chunk are in memory.
+5. What an operator must mend keeps no worker for long: others get their turn, and a key that is
+   refused while others are taken is given back for good.
+6. At most `uploads` bodies are read at a time, and of each one part and one chunk are in memory.
 """
 
 import asyncio
@@ -35,6 +37,9 @@ UploadHook = Callable[[str, str], Awaitable[None]]
 
 MAX_WAIT_SECONDS = 15.0
 """The contract's: what fails is tried again at least this often."""
+
+_TURN_REFUSALS = 5
+"""Of one upload, some seconds in all; then others have their turn, and it comes again."""
 
 _ABANDON_SECONDS = 5.0
 """For one Abort on the way out: a stop must not wait for an S3 that hangs."""
@@ -87,11 +92,12 @@ class Store(Protocol):
 
 
 class Outcome(StrEnum):
-    """How an upload ended (a closed list: a metric's label)."""
+    """How an upload ended (the first two are a metric's label)."""
 
     CREATED = "created"
     EXISTED = "existed"
     STOPPED = "stopped"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +190,14 @@ class Uploader:
         self._reports = _Reports(on_error, on_success)
         self._on_started = on_upload_started or _nothing
         self._on_ended = on_upload_ended or _nothing
+        self._written = 0
+        # Keys that were refused, and how many objects had been written then.
+        self._refused: dict[str, int] = {}
 
     async def upload(
         self, upload: Upload, is_allowed: Callable[[], bool], *, create_only: bool
     ) -> tuple[Outcome, str]:
-        """The outcome, and the key that the object has.
+        """The outcome, and the key that the object has. REFUSED: others are to have their turn.
 
         `create_only`: the store honours conditional writes; else the key is looked at before
         each write.
@@ -196,9 +205,11 @@ class Uploader:
         Raises:
             SegmentCorruptError: the segment is damaged; nothing of it is in S3.
             ObjectConflictError: every key is taken by something else.
+            OperatorStoreError: this key alone is refused, others are written meanwhile.
         """
         backoff = self._make_backoff()
         keys = list(upload.keys)
+        refusals = 0
         while True:
             attempt = _Attempt(upload, keys[0], is_allowed, create_only)
             try:
@@ -211,8 +222,16 @@ class Uploader:
                 del keys[0]
                 continue
             except (RetryableStoreError, OperatorStoreError, UploadGoneError) as error:
+                if isinstance(error, OperatorStoreError):
+                    refusals += 1
+                    if self._written > self._refused.setdefault(keys[0], self._written):
+                        raise  # others were taken meanwhile
                 self._reports.failed(error)
+                if refusals == _TURN_REFUSALS:
+                    return Outcome.REFUSED, keys[0]
             else:
+                self._written += 1
+                self._refused.pop(keys[0], None)
                 return outcome, keys[0]
             # Not inside `except`: the error's traceback would keep the part in memory.
             await self._wait(backoff)
@@ -267,9 +286,11 @@ class Uploader:
             key, metadata=upload.metadata, content_type=upload.content_type
         )
         self._reports.succeeded()
+        reach("create.after")
         try:
             await self._on_started(key, upload_id)
             done = await self._send_parts(attempt, upload_id, parts)
+            reach("complete.before")
             complete = partial(self._store.complete, create_only=attempt.create_only)
             await self._insist(lambda: complete(key, upload_id, done), attempt)
         except BaseException:

@@ -3,16 +3,20 @@
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spoolsink.appender import Appender
+from spoolsink.assignment import Assignment
 from spoolsink.consumer import GroupConsumer
 from spoolsink.errors import (
     AllStoppedError,
+    BrokerRefusedError,
     ConsumerError,
     ObjectStoreError,
     OperatorStoreError,
 )
+from spoolsink.health import HOLD_KINDS
 from spoolsink.status import TopicPartitionStatus
 from spoolsink.store_probe import probe_conditional_writes, probe_key
 
@@ -26,8 +30,12 @@ _GAUGE_TICKS = 10
 _LAG_SECONDS = 10.0
 """The contract allows a lag of 30 s of age, also while paused."""
 _TOPIC_SECONDS = 60.0
+_MISSING_SECONDS = 10.0
+"""How often a topic is looked for that does not exist yet; the contract allows 15 s."""
 _STORE_SECONDS = 15.0
 _MEMBER_SOURCE = "kafka group"
+_TOPICS_SOURCE = "kafka topics"
+_NO_TOPIC = "the topic does not exist; it is read once it does"
 
 
 class Watch:
@@ -37,9 +45,14 @@ class Watch:
         self._engine = engine
         self._lag_at = 0.0
         self._store_at = time.monotonic() - _STORE_SECONDS
-        self._topics_at = time.monotonic() - _TOPIC_SECONDS + _LAG_SECONDS
+        self._topics_at = time.monotonic() - _TOPIC_SECONDS
         self._missing: set[str] = set()
         self.beat = time.monotonic()
+        for kind in HOLD_KINDS:
+            # Asked at each scrape, also before and between runs: what holds a start is shown too.
+            engine.metrics.gauges["holds"].labels(kind).set_function(
+                partial(engine.health.count_of, kind)
+            )
 
     async def run(self) -> None:
         """Until cancelled; raises AllStoppedError when nothing is left to do."""
@@ -79,13 +92,26 @@ class Watch:
             if now - self._lag_at >= _LAG_SECONDS and engine.appenders:
                 assignment.logs.update(await consumer.log_ranges(list(engine.appenders)))
                 self._lag_at = now
-            if now - self._topics_at >= _TOPIC_SECONDS and engine.appenders:
-                await assignment.check_topics(consumer)
-            if now - self._topics_at >= _TOPIC_SECONDS:
+            if now - self._topics_at >= (_MISSING_SECONDS if self._missing else _TOPIC_SECONDS):
                 self._topics_at = now
-                await self._missing_topics(consumer)
+                await self._look_for_topics(consumer, assignment)
         except ConsumerError as error:
             log.debug("lag is not known: %s", error)
+
+    async def _look_for_topics(self, consumer: GroupConsumer, assignment: Assignment) -> None:
+        """Those that are created anew, that do not exist yet, that we may not see."""
+        health, wanted = self._engine.health, set(self._engine.config.kafka.topics or ())
+        try:
+            if self._engine.appenders:
+                await assignment.check_topics(consumer)
+            await self._missing_topics(consumer, wanted)
+        except BrokerRefusedError as error:
+            # Which of them is told one at a time: all are looked for until all are allowed.
+            self._missing = wanted
+            if health.fail(_TOPICS_SOURCE, str(error), is_operator=True):
+                log.error("kafka: %s", error)
+        else:
+            health.clear(_TOPICS_SOURCE)
 
     async def _ask_store(self) -> None:
         """Whether S3 is back, where nothing else finds out: what it failed went to others.
@@ -107,18 +133,24 @@ class Watch:
                 await probe_conditional_writes(engine.store, prefix)
         except ObjectStoreError as error:
             is_operator = isinstance(error, OperatorStoreError)
-            engine.health.fail("s3", str(error), is_operator=is_operator)
+            engine.health.fail("s3", str(error), is_operator=is_operator, kind=error.code)
         else:
             log.info("s3 answers again")
             engine.health.clear("s3")
 
-    async def _missing_topics(self, consumer: GroupConsumer) -> None:
-        """Told once each: a topic that does not exist yet holds back only itself."""
-        wanted = set(self._engine.config.kafka.topics or ())
+    async def _missing_topics(self, consumer: GroupConsumer, wanted: set[str]) -> None:
+        """A topic that does not exist yet holds back only itself."""
+        health = self._engine.health
         missing = wanted - (await consumer.topic_ids(wanted)).ids.keys() if wanted else set()
-        for topic in sorted(missing - self._missing):
-            log.warning("%s: the topic does not exist; it is read once it does", topic)
-        self._missing = missing
+        for topic in sorted(missing):
+            if health.fail(f"topic {topic}", _NO_TOPIC, is_partial=True):
+                log.warning("%s: %s", topic, _NO_TOPIC)
+        found, self._missing = self._missing - missing, missing
+        for topic in sorted(found):
+            if health.clear(f"topic {topic}"):
+                log.info("%s: the topic exists now", topic)
+            # The group's own list of topics may be half a minute old: asked for anew.
+            await consumer.all_of(topic)
 
     def _membership(self) -> None:
         engine = self._engine
@@ -126,7 +158,7 @@ class Watch:
         if consumer is None:
             return
         if consumer.membership is None:
-            health.fail(_MEMBER_SOURCE, "the group is being joined")
+            health.fail(_MEMBER_SOURCE, "the group is being joined", is_usual=True)
         elif not consumer.is_lease_fresh:
             if health.fail(_MEMBER_SOURCE, "no heartbeat was answered for a session's time"):
                 log.warning("kafka: no heartbeat was answered for a session's time")

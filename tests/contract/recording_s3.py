@@ -1,6 +1,7 @@
 """A store that keeps every request that it was sent, and what tests of options have in common."""
 
 import re
+from typing import Any
 
 from aiohttp import web
 
@@ -16,8 +17,9 @@ _SIGNER = re.compile(r"Credential=(\w+)/")
 class RecordingS3(SmallS3):
     """Keeps every request that it was sent, by operation."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **looseness: Any) -> None:
+        """`looseness`: as `SmallS3` has it."""
+        super().__init__(**looseness)
         self.requests: list[web.Request] = []
 
     async def answer(self, request: web.Request) -> web.Response:

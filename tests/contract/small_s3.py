@@ -71,6 +71,10 @@ class SmallS3:
         self._refuses = refuses
         self._ids = itertools.count()
 
+    def honour(self) -> None:
+        """Conditions, from here on."""
+        self._ignores, self._rejects = frozenset(), {}
+
     async def answer(self, request: web.Request) -> web.Response:
         """The server."""
         operation = _operation_of(request)

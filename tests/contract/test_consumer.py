@@ -1,5 +1,6 @@
 """The group member on a real broker, and each private attribute of aiokafka that it stands on."""
 
+import asyncio
 import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -200,6 +201,16 @@ async def test_a_broker_that_is_away_is_told_with_its_address() -> None:
     with pytest.raises(ConsumerError, match=r"127\.0\.0\.1:1"):
         await consumer.start()
     await consumer.stop(1)
+
+
+async def test_a_fetch_that_was_waiting_does_not_cancel_who_stops(kafka: KafkaServer) -> None:
+    """As when the broker is lost: a fetch waits to ask again, and `close` cancels it."""
+    topic = await make_topic(kafka, 1)
+    async with member_of(kafka, topic, group_id()) as consumer:
+        inner = consumer._consumer
+        inner._fetcher._pending_tasks.add(asyncio.create_task(asyncio.sleep(60)))
+        await consumer.stop(5)
+        assert not [c for c in inner._client._conns.values() if c.connected()]
 
 
 def test_what_is_touched_of_aiokafka_is_there() -> None:

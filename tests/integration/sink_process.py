@@ -92,6 +92,12 @@ class SinkProcess:
                 env={**os.environ, **(environ or {})},
             )
 
+    async def started(self, turn: asyncio.Semaphore) -> None:
+        """Up to its admin port, in turn: many that start at once starve each other."""
+        async with turn:
+            self.start()
+            await self.until_logged("admin port:")
+
     def reconfigure(self, overrides: Overrides) -> None:
         """Another file for the same process; where it runs, SIGHUP makes it read the file."""
         before = yaml.safe_load(self.config.read_text())

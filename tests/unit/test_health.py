@@ -1,6 +1,6 @@
 """Health: what holds, what is news, what is remembered."""
 
-from spoolsink.health import KEPT_ERRORS, Health, HealthError, Hold
+from spoolsink.health import HOLD_KINDS, KEPT_ERRORS, Health, HealthError, Hold
 
 
 class Clock:
@@ -109,3 +109,43 @@ def test_a_reason_as_long_as_a_page_is_cut_and_still_no_news_again() -> None:
     assert health.fail("s3", "x" * 100_000)
     assert not health.fail("s3", "x" * 100_000)
     assert len(health.holds[0].reason) == 2000
+
+
+def test_what_holds_back_only_itself_is_shown_and_keeps_nobody_from_being_ready() -> None:
+    health = Health(clock=lambda: 5.0)
+    assert health.fail("topic orders", "it does not exist", is_partial=True)
+    assert not health.fail("topic orders", "it does not exist", is_partial=True)
+    assert health.is_ready
+    assert not health.is_failed
+    assert (health.reasons(), health.notes()) == ([], ["topic orders: it does not exist"])
+    assert [hold.source for hold in health.holds] == ["topic orders"]
+    health.fail("s3", "away")
+    assert (health.reasons(), health.is_ready) == (["s3: away"], False)
+
+
+def test_holds_are_counted_by_kinds_of_a_closed_list() -> None:
+    health = Health(clock=lambda: 5.0)
+    for source in ("s3", "s3 conditional writes", "kafka group", "spool", "orders-0", "start"):
+        health.fail(source, "away")
+    counts = {kind: health.count_of(kind) for kind in HOLD_KINDS}
+    assert counts == {"kafka": 1, "s3": 2, "spool": 1, "start": 1, "topic": 1}
+    health.clear("s3")
+    assert health.count_of("s3") == 1
+
+
+def test_reasons_of_one_kind_are_news_once_and_the_last_one_is_shown() -> None:
+    """Found by a run: several uploads that failed alike were logged at every try, in turn."""
+    health = Health(clock=lambda: 5.0)
+    assert health.fail("s3", "key a: 500", kind="500")
+    assert not health.fail("s3", "key b: 500", kind="500")
+    assert health.reasons() == ["s3: key b: 500"]
+    assert len(health.last_errors()) == 1
+    assert health.fail("s3", "key a: 403", kind="403")
+    health.clear("s3")
+    assert health.fail("s3", "key a: 403", kind="403")
+
+
+def test_what_every_start_has_holds_and_is_no_error() -> None:
+    health = Health(clock=lambda: 5.0)
+    assert health.fail("kafka group", "the group is being joined", is_usual=True)
+    assert (health.is_ready, health.last_errors()) == (False, [])

@@ -7,13 +7,23 @@ import ssl
 
 import pytest
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
+    KafkaError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
 
 from spoolsink.errors import BrokerRefusedError, ConsumerError
-from spoolsink.kafka_causes import Causes, cause_of, refused, start_error
+from spoolsink.kafka_causes import (
+    Causes,
+    cause_of,
+    commit_refusal,
+    refused,
+    start_error,
+    translated,
+)
 from spoolsink.kafka_tokens import TokenRefusedError, TokenUnavailableError
 
 
@@ -116,3 +126,48 @@ async def test_a_running_consumer_knows_why_it_is_refused_and_says_so_once(
     causes.answered()
     assert causes.refusal is None
     causes.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (GroupAuthorizationFailedError("g"), "not authorised: needs READ on the group g"),
+        (TopicAuthorizationFailedError("t"), "not authorised: needs READ on the topic t"),
+        (TopicAuthorizationFailedError({"b", "a"}), "not authorised: needs READ on the topic a, b"),
+    ],
+)
+def test_a_right_that_is_missing_is_named_and_is_for_an_operator(
+    error: KafkaError, told: str
+) -> None:
+    found = translated(error, "poll")
+    assert isinstance(found, BrokerRefusedError)
+    assert str(found) == told
+
+
+def test_what_is_no_matter_of_rights_is_told_with_its_place() -> None:
+    found = translated(KafkaError("odd"), "poll")
+    assert not isinstance(found, BrokerRefusedError)
+    assert str(found) == "poll: KafkaError: odd"
+
+
+def test_a_heartbeat_that_is_refused_is_the_refusal_until_a_broker_answers() -> None:
+    causes = Causes()
+    assert not causes.refuses(KafkaError("odd"))
+    assert causes.refuses(GroupAuthorizationFailedError("g"))
+    assert causes.refusal is not None
+    assert str(refused(causes.refusal)) == "not authorised: needs READ on the group g"
+    causes.answered()
+    assert causes.refusal is None
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (12, "offset.metadata.max.bytes"),
+        (29, "not authorised: needs READ on the topic"),
+        (30, "not authorised: needs READ on the group"),
+        (99, "Kafka's error 99"),
+    ],
+)
+def test_a_commit_that_is_refused_says_what_to_do(code: int, told: str) -> None:
+    assert told in commit_refusal(code, 5000)

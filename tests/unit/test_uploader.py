@@ -6,6 +6,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -510,3 +511,45 @@ def test_waits_grow_up_to_their_cap_and_begin_anew() -> None:
     backoff.reset()
     assert backoff.next() == 0.5
     assert Backoff(10, 15, lambda: 0.0).next() == 1.0
+
+
+async def test_a_key_that_is_refused_while_others_are_taken_is_given_back() -> None:
+    """Else it would keep a worker until somebody mends it, and `uploads` of them all."""
+
+    class OneKeyRefused(FakeStore):
+        is_mended = False
+        has_refused = asyncio.Event()
+
+        async def put(self, key: str, *arguments: Any, **more: Any) -> None:
+            if key == "refused" and not self.is_mended:
+                self.has_refused.set()
+                raise OperatorStoreError("PutObject", "AccessDenied", "as planned", "bucket", key)
+            await super().put(key, *arguments, **more)
+
+    store, owner = OneKeyRefused(), Owner()
+    uploader, refused = owner.uploader(store), upload_of(b"ab", "refused")
+    first = asyncio.create_task(uploader.upload(refused, lambda: True, create_only=True))
+    await store.has_refused.wait()
+    await uploader.upload(upload_of(b"ab"), lambda: True, create_only=True)
+    with pytest.raises(OperatorStoreError, match="AccessDenied"):
+        await first
+    told = list(owner.told)
+    # Later on at once, and without a word about S3 as a whole.
+    with pytest.raises(OperatorStoreError):
+        await uploader.upload(refused, lambda: True, create_only=True)
+    assert owner.told == told
+    store.is_mended = True
+    found = await uploader.upload(refused, lambda: True, create_only=True)
+    assert found == (Outcome.CREATED, "refused")
+
+
+async def test_what_is_refused_again_and_again_gives_others_a_turn() -> None:
+    """With one worker nobody could find out otherwise that the key alone is refused."""
+    owner = Owner()
+    store = FakeStore({"put": [("before", OperatorStoreError)] * 5})
+    uploader = owner.uploader(store, uploads=1)
+    found = await uploader.upload(upload_of(b"ab"), lambda: True, create_only=True)
+    assert found == (Outcome.REFUSED, "k")
+    assert owner.told == ["error put"] * 5
+    found = await uploader.upload(upload_of(b"ab"), lambda: True, create_only=True)
+    assert found == (Outcome.CREATED, "k")
