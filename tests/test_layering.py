@@ -8,24 +8,25 @@ import pytest
 ROOT = Path(__file__).parent.parent / "spoolsink"
 
 ROWS = [
-    {"errors", "records", "fault_points", "allocator"},
+    {"errors", "records", "rows", "fault_points", "allocator"},
     {"config_source", "config_types", "config_model", "metrics", "backoff"},
     {"health", "holding", "logs", "status", "plugins"},
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
     {"formats", "rotation", "intent", "encoder", "boundaries"},
     # Reads templates and zones to refuse what they would: hence below the layout.
-    {"config", "config_format", "config_rules", "config_security"},
+    {"config", "config_format", "config_records", "config_rules", "config_security"},
     {"cut", "cuts", "segment", "ledger", "naming"},
     {"spool", "spool_memory"},
     {"kafka_causes", "kafka_security", "kafka_tokens"},
-    {"batch_tap", "kafka_protocol", "committer", "consumer"},
+    {"batch_tap", "kafka_protocol", "committer", "consumer", "log_reader"},
     {"store_session"},
-    {"store_errors", "object_store", "store_probe", "store_sweep"},
+    {"store_errors", "object_store", "object_reader", "store_probe", "store_sweep"},
     {"body_parts", "uploader"},
     {"dead_letters", "bad_records", "appender", "delivery", "takeover"},
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine", "connect_check"},
-    {"service", "admin", "connect_rest", "status_line"},
+    {"service", "admin", "connect_rest", "status_line", "systemd_notify", "wishes"},
+    {"progress", "audit", "restore"},
     {
         "cli",
         "__main__",
@@ -41,14 +42,14 @@ ROWS = [
 DOORS = {
     "aiokafka": {
         "dead_letters",
-        *("consumer", "committer", "batch_tap", "kafka_protocol"),
+        *("consumer", "committer", "batch_tap", "kafka_protocol", "log_reader", "restore"),
         *("kafka_causes", "kafka_security", "kafka_tokens"),
     },
     "aws_msk_iam_sasl_signer": {"kafka_tokens"},
     "aiobotocore": {"store_session"},
     "botocore": {"store_session", "store_errors"},
     "lmdb": {"ledger"},
-    "zstandard": {"formats", "segment"},
+    "zstandard": {"formats", "segment", "restore"},
     "prometheus_client": {"metrics", "admin"},
     "yaml": {"config_source"},
     "pydantic": {"config", "config_model", "config_types"},
@@ -57,7 +58,7 @@ DOORS = {
     "confluent_kafka": {"demo_records", "demo_servers"},
     "moto": {"demo_servers"},
     "aiohttp": {"admin", "connect_rest", "converters", "object_store", "kafka_tokens"},
-    "fastavro": {"converters", "formats"},
+    "fastavro": {"converters", "formats", "restore"},
     "google": {"converters"},
     "cbor2": {"converters"},
 }
