@@ -25,6 +25,7 @@ from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
 from spoolsink.records import Batch, TopicPartition
 from spoolsink.rotation import CutProgress, RotationReason
+from spoolsink.rows import joined, total_of
 from spoolsink.segment import SegmentLabel
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment, SegmentKey
 
@@ -128,7 +129,7 @@ class Appender:
             piece = self._next_piece(encoded, end)
             groups = grouped(encoded.places[: piece.rows])
             new = sum(place not in self._open for place, _ in groups)
-            if groups and not self._spool.has_room(sum(encoded.sizes[: piece.rows]), new):
+            if groups and not self._spool.has_room(total_of(encoded.sizes[: piece.rows]), new):
                 self._bad.count(batch, whole, self.cuts.open.position)
                 return False
             await self._take(encoded, piece, groups)
@@ -194,10 +195,10 @@ class Appender:
 
     async def _append_rows(self, encoded: Encoded, place: str, rows: Sequence[int]) -> None:
         if len(rows) == len(encoded.offsets):
-            offsets, encoded_rows = encoded.offsets, encoded.rows
+            offsets, text = encoded.offsets, joined(encoded.rows)
         else:
             offsets = [encoded.offsets[row] for row in rows]
-            encoded_rows = [encoded.rows[row] for row in rows]
+            text = joined(encoded.rows, rows)
         held = self._open.get(place)
         if held is None:
             held = self._open[place] = OpenObject(
@@ -205,12 +206,11 @@ class Appender:
                 offsets[0],
                 schema=self._schema_of(place),
             )
-        joined = b"".join(encoded_rows)
         key = SegmentKey(self.tp, place, held.split)
-        await self._spool.append(key, offsets, joined, len(held.schema))
+        await self._spool.append(key, offsets, text, len(held.schema))
         held.last = offsets[-1]
         held.records += len(offsets)
-        held.encoded_bytes += len(joined)
+        held.encoded_bytes += len(text)
 
     def _schema_of(self, place: str) -> str:
         if place == DEAD_LETTERS:
@@ -228,12 +228,12 @@ class Appender:
         times = None if encoded.times_ms is None else encoded.times_ms[: piece.rows]
         self._policies.boundaries.rotation.take(self._progress, encoded.sizes[: piece.rows], times)
         # What `since` has cut off lies in front.
-        values, done = encoded.batch.values, len(encoded.batch) - len(encoded.offsets)
+        batch, done = encoded.batch, len(encoded.batch) - len(encoded.offsets)
         if done or piece.rows != len(encoded.offsets):
-            values = values[done : done + piece.rows]
+            batch = batch.part(done, done + piece.rows)
         topic = self.tp.topic
         self._metrics.counters["records"].labels(topic).inc(piece.rows)
-        self._metrics.counters["record_bytes"].labels(topic).inc(_bytes_of(values))
+        self._metrics.counters["record_bytes"].labels(topic).inc(batch.value_bytes)
 
     # -- ending --------------------------------------------------------------------------------
 
@@ -352,13 +352,6 @@ class Appender:
         self.stopped = error
         if self.is_open or self.cuts.is_repeating:
             await self.seal(RotationReason.STOPPED, is_stopped=True)
-
-
-def _bytes_of(values: Sequence[bytes | None]) -> int:
-    try:
-        return sum(map(len, values))  # type: ignore[arg-type]
-    except TypeError:  # null values, which are rare
-        return sum(len(value) for value in values if value is not None)
 
 
 def object_of(segment: SealedSegment) -> CutObject:

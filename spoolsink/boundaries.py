@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from spoolsink.encoder import Encoded
 from spoolsink.rotation import CutEnd, CutProgress, Rotation, RotationReason, SplitRule
+from spoolsink.rows import Repeated, total_of
 
 
 @dataclass(slots=True)
@@ -103,7 +104,8 @@ class Boundaries:
         if self.max_open is None or len(held) + len(places) <= self.max_open:
             return None
         seen = set(held)
-        if len(seen.union(places)) <= self.max_open:
+        different = (places.text,) if isinstance(places, Repeated) else places
+        if len(seen.union(different)) <= self.max_open:
             return None
         for row, place in enumerate(places):
             if place not in seen and len(seen) >= self.max_open:
@@ -117,7 +119,7 @@ class Boundaries:
         if rule.records is None and rule.max_bytes is None:
             return piece
         first, full = piece.rows + 1, None
-        total_bytes = sum(encoded.sizes[: piece.rows])
+        total_bytes = total_of(encoded.sizes[: piece.rows])
         for place, rows in grouped(encoded.places[: piece.rows]):
             found = held.get(place)
             records, size = (found.records, found.encoded_bytes) if found else (0, 0)
@@ -140,6 +142,8 @@ def grouped(places: Sequence[str]) -> list[tuple[str, Sequence[int]]]:
     """Row numbers by S3 partition; one S3 partition, the usual case, costs one comparison each."""
     if not places:
         return []
+    if isinstance(places, Repeated):
+        return [(places.text, range(len(places)))]
     if places.count(places[0]) == len(places):
         return [(places[0], range(len(places)))]
     groups: dict[str, list[int]] = {}

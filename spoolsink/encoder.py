@@ -21,7 +21,8 @@ from spoolsink.formats import Format
 from spoolsink.formats.columns import SCHEMAS
 from spoolsink.layout import MAX_KEY_BYTES, walk
 from spoolsink.layout_template import WHOLE, Path
-from spoolsink.records import Batch
+from spoolsink.records import Batch, facts_of
+from spoolsink.rows import Repeated, RowColumn, Sizes
 
 DEAD_LETTERS = "\0dead letters"
 """The place of records that are written under `dead_letter.prefix`; no S3 partition has a NUL."""
@@ -50,7 +51,7 @@ class Placing(Protocol):
     ) -> Sequence[int | LayoutError | None]: ...
     def place(
         self, batch: Batch, values: Columns, keys: Columns, instant_ms: int
-    ) -> list[str | LayoutError]: ...
+    ) -> Sequence[str | LayoutError]: ...
 
 
 class Rejected(NamedTuple):
@@ -87,13 +88,14 @@ class Encoded:
         """The rows from `row` on; rejections were told already."""
         if not row:
             return self
+        rows = self.rows[row:]
         return Encoded(
             batch=self.batch,
             next_offset=self.next_offset,
             offsets=self.offsets[row:],
-            rows=self.rows[row:],
+            rows=rows,
             places=self.places[row:],
-            sizes=self.sizes[row:],
+            sizes=Sizes(rows) if isinstance(rows, RowColumn) else self.sizes[row:],
             times_ms=None if self.times_ms is None else self.times_ms[row:],
         )
 
@@ -124,7 +126,7 @@ class Side:
     ) -> tuple[Columns, dict[int, ConversionError]]:
         """Columns by path, and what is wrong by row (the columns are of no use then)."""
         if self._is_json:
-            return self._read_json(data)
+            return self._read_json(data, batch)
         if self._is_bytes and not self._paths:
             return {WHOLE: data}, {}
         if not (self._needs_whole or self._paths or self._is_checked):
@@ -132,12 +134,14 @@ class Side:
         return self._converted(data, batch)
 
     def _read_json(
-        self, data: Sequence[bytes | None]
+        self, data: Sequence[bytes | None], batch: Batch
     ) -> tuple[Columns, dict[int, ConversionError]]:
         if not (self._needs_whole or self._paths or self._is_checked):
             return {}, {}
+        facts = batch.about_values if data is batch.values else facts_of(data)
+        there = [value for value in data if value is not None] if facts.has_nulls else data
         try:
-            check([value for value in data if value is not None] if None in data else data)  # type: ignore[arg-type]
+            check(there, is_ascii=facts.is_ascii)  # type: ignore[arg-type]
         except ConversionError:
             return {}, dict(find_bad(data))
         try:
@@ -222,7 +226,7 @@ class Encoder:
         rejected: list[Rejected] = []
         nulls = 0
         kept = batch
-        if self._null_values != "write" and None in batch.values:
+        if self._null_values != "write" and batch.about_values.has_nulls:
             kept, nulls = self._without_nulls(batch, rejected)
         if self._unwrap is not None:
             kept = self._unwrapped(kept, self._unwrap, rejected)
@@ -244,7 +248,7 @@ class Encoder:
             offsets=kept.offsets,
             rows=rows,
             places=places,
-            sizes=list(map(len, rows)),
+            sizes=Sizes(rows),
             times_ms=times,
             rejected=tuple(sorted(rejected, key=lambda r: r.offset)),
             nulls_skipped=nulls,
@@ -264,7 +268,7 @@ class Encoder:
             except ConversionError as error:
                 bad[index] = error
         rejected += (Rejected(batch.offsets[i], _at(batch, i, e)) for i, e in bad.items())
-        unwrapped = replace(batch, values=values)
+        unwrapped = replace(batch, values=values, facts=None)
         return _without(unwrapped, bad) if bad else unwrapped
 
     def _without_nulls(self, batch: Batch, rejected: list[Rejected]) -> tuple[Batch, int]:
@@ -278,21 +282,18 @@ class Encoder:
 
     def _written(
         self, batch: Batch, values: Columns, keys: Columns, instant_ms: int
-    ) -> tuple[list[str], list[bytes], dict[int, RecordError]]:
+    ) -> tuple[Sequence[str], RowColumn, dict[int, RecordError]]:
         places = self.layout.place(batch, values, keys, instant_ms)
         rows = self._form.rows(batch, keys, values)
-        bad: dict[int, RecordError] = {}
-        # One pass at C speed tells whether any cell is an error.
-        if set(map(type, rows)) - {bytes}:
-            bad.update((i, row) for i, row in enumerate(rows) if isinstance(row, RecordError))
-        if set(map(type, places)) - {str}:
-            bad.update((i, p) for i, p in enumerate(places) if isinstance(p, RecordError))
+        # Of a row that a format could not write there would be an error in its place.
+        bad = _errors_in(rows, bytes) | _errors_in(places, str)
         if not bad:
             bad.update(self._too_long(batch, places))  # type: ignore[arg-type]
         if not bad and self._form.tags is not None:
             # Rows of different schemas never share a segment.
             tags = self._form.tags(values, len(batch))
             places = [f"{p}{TAG_MARK}{t}" for p, t in zip(places, tags, strict=True)]
+        rows = rows if isinstance(rows, RowColumn) else RowColumn(rows)  # type: ignore[arg-type]
         return places, rows, bad  # type: ignore[return-value]
 
     def _too_long(self, batch: Batch, places: Sequence[str]) -> dict[int, RecordError]:
@@ -301,7 +302,8 @@ class Encoder:
         # Offsets only grow, so the last one makes the longest name; a slash, and four bytes for a
         # character, are the most that a place adds to it.
         safe = (MAX_KEY_BYTES - 1 - self._key_bytes(batch, "", -1)) // 4
-        long = (place for place in set(places) if len(place) > safe)
+        different = {places.text} if isinstance(places, Repeated) else set(places)
+        long = (place for place in different if len(place) > safe)
         longest = {place for place in long if self._key_bytes(batch, place, -1) > MAX_KEY_BYTES}
         if not longest:
             return {}
@@ -347,6 +349,13 @@ def _with_letters(
     )
 
 
+def _errors_in(column: Column, kind: type) -> dict[int, RecordError]:
+    """By row; what the column is usually of tells at C speed that there is none."""
+    if isinstance(column, RowColumn | Repeated) or set(map(type, column)) <= {kind}:
+        return {}
+    return {row: cell for row, cell in enumerate(column) if isinstance(cell, RecordError)}
+
+
 def _has_schemas(converter: Converter) -> TypeGuard[SchemaConverter]:
     return isinstance(converter, SchemaConverter)
 
@@ -370,4 +379,5 @@ def _without(batch: Batch, rows: Mapping[int, object]) -> Batch:
         keys=[batch.keys[i] for i in kept],
         values=[batch.values[i] for i in kept],
         headers=None if headers is None else [headers[i] for i in kept],
+        facts=None,
     )

@@ -32,6 +32,7 @@ from spoolsink.layout_template import (
 )
 from spoolsink.layout_time import TimeFormat, instant_of, zone_of
 from spoolsink.records import NO_TIMESTAMP, Batch, last_header
+from spoolsink.rows import Repeated
 
 MAX_KEY_BYTES = 1024
 """S3's limit of an object key in UTF-8."""
@@ -40,7 +41,7 @@ _RENDER_CACHE_ENTRIES = 16_384
 _ESCAPED = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{\[\]^]""")
 
 Column = Sequence[object]
-Placed = list[str | LayoutError]
+Placed = Sequence[str | LayoutError]
 
 
 def hive_escape(text: str) -> str:
@@ -256,7 +257,7 @@ class Layout:
         """The S3 partition of each record."""
         found = [self._column(part, batch, values, keys, instant_ms) for part in self._parts]
         if all(isinstance(column, str) for column in found):
-            return ["".join(found)] * len(batch)  # type: ignore[arg-type]
+            return Repeated("".join(found), len(batch))  # type: ignore[arg-type]
         columns = [[c] * len(batch) if isinstance(c, str) else c for c in found]
         try:
             placed: Placed = list(map("".join, zip(*columns, strict=True)))
@@ -295,8 +296,13 @@ class Layout:
     ) -> str | Sequence[str | LayoutError]:
         if self.time == "wallclock":
             return run.form.render(instant_ms)
-        times = self.times_ms(batch, values, 0)
-        if set(map(type, times)) == {int}:
+        if self.time == "record" and batch.timestamps and NO_TIMESTAMP not in batch.timestamps:
+            times: Sequence[int | LayoutError | None] = batch.timestamps
+            are_times = True
+        else:
+            times = self.times_ms(batch, values, 0)
+            are_times = set(map(type, times)) == {int}
+        if are_times:
             # A time that cannot be rendered is told record by record.
             with suppress(LayoutError):
                 return run.form.column(times)  # type: ignore[arg-type]

@@ -5,10 +5,10 @@ columns, because everything on the hot path works on whole columns: `map`, `join
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 Headers = Sequence[tuple[str, bytes | None]]
 """Of one record, in order; names may repeat, values may be null."""
@@ -63,6 +63,18 @@ class Refusal(NamedTuple):
     records: int
 
 
+class ValueFacts(NamedTuple):
+    """Of all values of a batch; a null has no bytes.
+
+    Where they are ASCII they need not be looked at as UTF-8; line ends are CR and LF.
+    """
+
+    value_bytes: int
+    has_nulls: bool
+    is_ascii: bool
+    has_line_ends: bool
+
+
 @dataclass(slots=True, frozen=True)
 class Batch:
     """Delivered records of one topic partition, as columns of equal length.
@@ -87,9 +99,20 @@ class Batch:
     values: Sequence[bytes | None]
     headers: Sequence[Headers] | None
     refusal: Refusal | None = None
+    facts: "ValueFacts | None" = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets)
+
+    @property
+    def about_values(self) -> "ValueFacts":
+        """What is known of its values, or found out now."""
+        return facts_of(self.values) if self.facts is None else self.facts
+
+    @property
+    def value_bytes(self) -> int:
+        """Of all values; a null has none."""
+        return _bytes_of(self.values) if self.facts is None else self.facts.value_bytes
 
     def headers_at(self, index: int) -> Headers:
         """Headers of one record, empty when it has none."""
@@ -107,6 +130,10 @@ class Batch:
         is_behind = offset > self.start and offset >= self.next_offset
         return replace(part, refusal=None) if is_behind else part
 
+    def part(self, low: int, high: int) -> "Batch":
+        """Some of its records; it accounts for the same offsets."""
+        return self._slice(low, high, self.start, self.next_offset)
+
     def _index_of(self, offset: int) -> int:
         return bisect_left(self.offsets, offset)
 
@@ -123,3 +150,89 @@ class Batch:
             headers=None if self.headers is None else self.headers[low:high],
             refusal=self.refusal,
         )
+
+
+T = TypeVar("T")
+
+
+def facts_of(values: Sequence[bytes | None]) -> ValueFacts:
+    """By passes over all of them, at C speed."""
+    has_nulls = None in values
+    joined = b"".join([value for value in values if value is not None] if has_nulls else values)  # type: ignore[arg-type]
+    has_line_ends = b"\n" in joined or b"\r" in joined
+    return ValueFacts(len(joined), has_nulls, joined.isascii(), has_line_ends)
+
+
+def _bytes_of(values: Sequence[bytes | None]) -> int:
+    try:
+        return sum(map(len, values))  # type: ignore[arg-type]
+    except TypeError:  # null values, which are rare
+        return sum(len(value) for value in values if value is not None)
+
+
+def _summed(facts: Sequence[ValueFacts]) -> ValueFacts:
+    sizes, nulls, ascii_only, line_ends = zip(*facts, strict=True)
+    return ValueFacts(sum(sizes), any(nulls), all(ascii_only), any(line_ends))
+
+
+def merged(batches: Iterable[Batch], most_bytes: int) -> list[Batch]:
+    """The same records in fewer batches, of at most about so many bytes of values each.
+
+    What is done once for a batch costs most where producers send small ones. A refused batch, one
+    with other timestamps, and one that does not follow the one before it stay by themselves.
+    """
+    runs: list[list[Batch]] = []
+    room = 0
+    for batch in batches:
+        size = batch.value_bytes
+        room -= size
+        if runs and room >= 0 and _follows(batch, runs[-1][-1]):
+            runs[-1].append(batch)
+        else:
+            runs.append([batch])
+            room = most_bytes - size
+    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
+
+
+def _follows(batch: Batch, last: Batch) -> bool:
+    return (
+        batch.start == last.next_offset
+        and batch.timestamp_type == last.timestamp_type
+        and batch.refusal is None
+        and last.refusal is None
+        and batch.tp == last.tp
+    )
+
+
+def _joined(run: Sequence[Batch]) -> Batch:
+    first, last = run[0], run[-1]
+    has_headers = any(batch.headers is not None for batch in run)
+    headers = [batch.headers or [()] * len(batch) for batch in run] if has_headers else None
+    return Batch(
+        tp=first.tp,
+        start=first.start,
+        next_offset=last.next_offset,
+        offsets=_joined_offsets([batch.offsets for batch in run if batch.offsets]),
+        timestamps=_chained([batch.timestamps for batch in run]),
+        timestamp_type=first.timestamp_type,
+        keys=_chained([batch.keys for batch in run]),
+        values=_chained([batch.values for batch in run]),
+        headers=None if headers is None else _chained(headers),
+        facts=_summed([batch.about_values for batch in run]),
+    )
+
+
+def _joined_offsets(columns: Sequence[Sequence[int]]) -> Sequence[int]:
+    """A range where they are ranges without a gap, as they are but for compacted topics."""
+    if columns and all(isinstance(column, range) for column in columns):
+        start, end = columns[0][0], columns[-1][-1] + 1
+        if end - start == sum(map(len, columns)):
+            return range(start, end)
+    return _chained(columns)
+
+
+def _chained(columns: Sequence[Sequence[T]]) -> list[T]:
+    found: list[T] = []
+    for column in columns:
+        found += column  # half the cost of `chain`
+    return found

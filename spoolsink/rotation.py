@@ -14,6 +14,8 @@ from datetime import datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
 
+from spoolsink.rows import total_of
+
 DAY_SECONDS = 86_400
 
 
@@ -86,7 +88,7 @@ class Rotation:
     ) -> None:
         """Add rows that the cut took."""
         cut.records += len(row_bytes)
-        cut.encoded_bytes += sum(row_bytes)
+        cut.encoded_bytes += total_of(row_bytes)
         if cut.first_time_ms is None and times_ms:
             cut.first_time_ms = next((t for t in times_ms if t is not None), None)
 
@@ -148,7 +150,7 @@ class Rotation:
         return CutEnd(max(self.records - cut.records, 0), RotationReason.RECORDS)
 
     def _bytes_end(self, cut: CutProgress, row_bytes: Sequence[int]) -> CutEnd | None:
-        if self.max_bytes is None or cut.encoded_bytes + sum(row_bytes) < self.max_bytes:
+        if self.max_bytes is None or cut.encoded_bytes + total_of(row_bytes) < self.max_bytes:
             return None
         total = cut.encoded_bytes
         for index, size in enumerate(row_bytes):

@@ -27,11 +27,13 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
+from types import NoneType
 from typing import BinaryIO, NamedTuple
 
 import zstandard
 
 from spoolsink.errors import SegmentCorruptError
+from spoolsink.fault_points import reach
 from spoolsink.records import TopicPartition
 
 VERSION = 1
@@ -48,6 +50,15 @@ FOOTER_BYTES = _FOOTER.size + _TAIL.size
 
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZSTD_LEVEL = 1
+
+_LABEL_TYPES: tuple[tuple[type, ...], ...] = (
+    *((str,), (int,)),
+    *((str,), (int,), (int,), (str,), (bool,), (int, NoneType), (int, NoneType), (int,), (str,)),
+)
+"""Of S3 partition and split, then of `SegmentLabel`."""
+_MAX_NUMBER = 2**63 - 1
+_MAX_PARTITION = 2**31 - 1
+"""Kafka's offsets and times have 64 bits, numbers of its partitions 32."""
 
 Compress = Callable[[bytes], bytes]
 
@@ -186,6 +197,7 @@ class SegmentWriter:
         crc = _CRC.pack(zlib.crc32(stored, zlib.crc32(fields)))
         header = b"" if self.records else _HEADER.pack(_MAGIC, VERSION, 0)
         self._write(header + fields + crc, stored)
+        reach("write.after")
         self._digest.add(offsets, rows)
         if not self.records:
             self.first = offsets[0]
@@ -206,7 +218,9 @@ class SegmentWriter:
         fields = _FOOTER.pack(b"F", *numbers, raw, len(label)) + label
         footer_size = _CRC.pack(len(fields) + _TAIL.size)
         self._write(fields + footer_size, _CRC.pack(zlib.crc32(fields + footer_size)))
+        reach("footer.after")
         Path(self.path).rename(sealed_path)
+        reach("rename.after")
         return SegmentSummary(*numbers, f"sha256:{raw.hex()}")
 
     def _stored(self, rows: bytes) -> bytes:
@@ -245,12 +259,25 @@ def find_sealed(path: Path) -> SealedSegment:
     """
     summary, label, file_bytes = read_footer(path)
     try:
-        s3_partition, split, *fields = json.loads(label)
-        found = SegmentLabel(*fields)
-    except (ValueError, TypeError) as error:
+        key, found = _decode_label(label)
+    except (ValueError, TypeError, RecursionError) as error:
         raise SegmentCorruptError(str(path), file_bytes, "no label in the footer") from error
-    key = SegmentKey(TopicPartition(found.topic, found.partition), s3_partition, split)
     return SealedSegment(key, found, int(path.stem), file_bytes, summary, path)
+
+
+def _decode_label(text: bytes) -> tuple[SegmentKey, SegmentLabel]:
+    """Raises ValueError, TypeError or RecursionError for all that `encode_label` never writes."""
+    fields = json.loads(text)
+    for value, kinds in zip(fields, _LABEL_TYPES, strict=True):
+        # A bool is an int, but not to us.
+        if type(value) not in kinds or (isinstance(value, int) and not 0 <= value <= _MAX_NUMBER):
+            raise ValueError("no field of a label")
+    s3_partition, split, *rest = fields
+    found = SegmentLabel(*rest)
+    key = SegmentKey(TopicPartition(found.topic, found.partition), s3_partition, split)
+    if found.partition > _MAX_PARTITION or encode_label(key, found) != text:
+        raise ValueError("spelled otherwise")
+    return key, found
 
 
 def read_rows(path: Path) -> Iterator[bytes]:
@@ -362,7 +389,10 @@ class _Reader:
 
     def _decompressed(self, stored: bytes, size: int) -> bytes:
         try:
-            rows = zstandard.ZstdDecompressor().decompress(stored, max_output_size=size)
+            # Before the library reserves what a frame says of itself.
+            if zstandard.frame_content_size(stored) != size:
+                raise self.error("compressed block")
+            rows = zstandard.ZstdDecompressor().decompress(stored)
         except zstandard.ZstdError as error:
             raise self.error("compressed block") from error
         if len(rows) != size:

@@ -46,6 +46,7 @@ DAMAGE = (
     struct.error,  # snappy's blocks, control records, old messages
     ValueError,  # header names that are not UTF-8
     IndexError,  # lengths that lead outside
+    OverflowError,  # aiokafka's: lengths that no memory has
 )
 """What the decoders raise of a batch whose checksum is right."""
 
@@ -88,32 +89,38 @@ def timestamp_type_of(view: memoryview) -> int:
     return view[MAGIC_AT + 1 if is_old(view) else _ATTRIBUTES_AT + 1] >> 3 & 1
 
 
-def bounded(raw: Any, view: memoryview, limit: int) -> Any:
-    """`raw` where aiokafka can make no more than `limit` bytes of it, else the same without codec.
+def codec_of(view: memoryview) -> int:
+    """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd: the lowest bits of the attributes."""
+    return view[MAGIC_AT + 1 if is_old(view) else _ATTRIBUTES_AT + 1] & _CODEC_MASK
 
-    Raises TooLargeError, and what the decompressors raise of damaged data (`DAMAGE`).
+
+def bounded(raw: Any, view: memoryview, limit: int) -> tuple[Any, memoryview]:
+    """`raw` and `view` where a decompressor can make no more than `limit` bytes of them.
+
+    Else the same without codec. Raises TooLargeError, and what the decompressors raise of damaged
+    data (`DAMAGE`).
     """
-    codec, payload = _compressed(view)
-    if codec not in _MAX_RATIO or len(payload) * _MAX_RATIO[codec] <= limit:
-        return raw
+    codec = codec_of(view)
+    if codec not in _MAX_RATIO or len(view) * _MAX_RATIO[codec] <= limit:
+        return raw, view
+    payload = _compressed(view)
     most = _most_bytes(codec, payload)
     if most is not None and most <= limit:
-        return raw
+        return raw, view
     if codec == _SNAPPY:
         raise TooLargeError(f"its blocks declare {most} bytes; the limit is {limit}")
     plain = _plain(codec, view, payload, limit)
-    return raw if is_old(view) else DefaultRecordBatch(plain)
+    return (raw, view) if is_old(view) else (DefaultRecordBatch(plain), memoryview(plain))
 
 
-def _compressed(view: memoryview) -> tuple[int, memoryview]:
-    """Codec and what it was applied to."""
+def _compressed(view: memoryview) -> memoryview:
+    """What the codec was applied to."""
     if not is_old(view):
-        attributes = _INT16.unpack_from(view, _ATTRIBUTES_AT)[0]
-        return attributes & _CODEC_MASK, view[HEADER_BYTES:]
+        return view[HEADER_BYTES:]
     # Offset, length, checksum, magic, attributes, in format 1 the timestamp; then key and value.
     key_at = MAGIC_AT + 2 + 8 * view[MAGIC_AT]
     value_at = key_at + INT32.size + max(0, INT32.unpack_from(view, key_at)[0])
-    return view[MAGIC_AT + 1] & _CODEC_MASK, view[value_at + INT32.size :]
+    return view[value_at + INT32.size :]
 
 
 def _most_bytes(codec: int, payload: memoryview) -> int | None:

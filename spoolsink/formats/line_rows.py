@@ -12,23 +12,29 @@ from spoolsink.formats.columns import Fields
 from spoolsink.formats.json_text import base64_of, encode
 from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, TimestampType
+from spoolsink.rows import RowColumn
 
 Rows = list[bytes | FormatError]
+"""Or a `RowColumn`, where no row can be an error."""
 
 T = TypeVar("T")
 
 _TIMESTAMP_TYPES = {TimestampType.CREATE: b"create", TimestampType.LOG_APPEND: b"log_append"}
 
 
-def json_as_it_came(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+def json_as_it_came(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:  # noqa: ARG001
     """JSON documents, the producer's own bytes."""
-    if None not in batch.values:
-        return [line + b"\n" for line in lines(batch.values)]  # type: ignore[arg-type]
-    texts = lines([b"null" if value is None else value for value in batch.values])
-    return [line + b"\n" for line in texts]
+    facts, texts = batch.about_values, batch.values
+    if facts.has_nulls:
+        texts = [b"null" if value is None else value for value in texts]
+    if facts.has_line_ends:
+        texts = lines(texts)  # type: ignore[arg-type]
+    # As long as they were: a space stands for each line end.
+    text_bytes = None if facts.has_nulls else facts.value_bytes
+    return RowColumn(texts, b"\n", text_bytes)  # type: ignore[arg-type]
 
 
-def json_values(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+def json_values(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:  # noqa: ARG001
     """Converted values as JSON documents."""
     return [_guarded(_json_row, value) for value in values[WHOLE]]
 
@@ -37,10 +43,12 @@ def _json_row(value: object) -> bytes:
     return encode(value) + b"\n"
 
 
-def raw_rows(end: bytes) -> Callable[[Batch, Fields, Fields], Rows]:
+def raw_rows(end: bytes) -> Callable[[Batch, Fields, Fields], RowColumn | Rows]:
     """Values as they came, with `end` behind each; nothing for a null value."""
 
-    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:  # noqa: ARG001
+    def rows(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:  # noqa: ARG001
+        if not batch.about_values.has_nulls:
+            return RowColumn(batch.values, end, batch.value_bytes)  # type: ignore[arg-type]
         return [b"" if value is None else value + end for value in batch.values]
 
     return rows
@@ -49,10 +57,10 @@ def raw_rows(end: bytes) -> Callable[[Batch, Fields, Fields], Rows]:
 def full_rows(
     is_key_json: bool,  # noqa: FBT001
     is_value_json: bool,  # noqa: FBT001
-) -> Callable[[Batch, Fields, Fields], Rows]:
+) -> Callable[[Batch, Fields, Fields], RowColumn | Rows]:
     """The envelope: topic, partition, offset, timestamp, timestamp_type, key, headers, value."""
 
-    def rows(batch: Batch, keys: Fields, values: Fields) -> Rows:
+    def rows(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:
         key_texts = _texts(batch.keys, keys, is_json=is_key_json)
         value_texts = _texts(batch.values, values, is_json=is_value_json)
         start = b'{"topic":%s,"partition":%d,"offset":' % (
@@ -112,7 +120,7 @@ def _envelope(
     )  # fmt: skip
 
 
-def _texts(raw: Sequence[bytes | None], column: Fields, *, is_json: bool) -> Rows:
+def _texts(raw: Sequence[bytes | None], column: Fields, *, is_json: bool) -> RowColumn | Rows:
     if is_json:
         return list(lines([b"null" if data is None else data for data in raw]))
     return [

@@ -274,3 +274,23 @@ def test_a_bucket_that_divides_minutes_is_rendered_the_same_whatever_came_before
     layout = Layout("{time:%H:%M}", bucket_seconds=40)
     assert place(layout, batch_at([early]))[0] == "10:00"
     assert place(layout, batch_at([late]))[0] == "10:01"
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2026-01-31T12:00:00z", 12),
+        ("2026-01-31t12:00:00Z", 12),
+        ("20260131T120000+01:00", 11),
+        ("2026-01-31", 0),
+    ],
+)
+def test_times_are_read_as_rfc_3339_and_iso_8601_write_them(text: str, hour: int) -> None:
+    found = instant_of(text, "auto", UTC)
+    assert found == int(datetime(2026, 1, 31, hour, tzinfo=UTC).timestamp() * 1000)
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T24:00:00", "2026-01-31 24:00", "2026-01-31T240000Z"])
+def test_the_hour_24_is_an_error_on_every_python(text: str) -> None:
+    with pytest.raises(LayoutError):
+        instant_of(text, "auto", UTC)
