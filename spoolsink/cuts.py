@@ -97,7 +97,7 @@ class PartitionCuts:
         self._repeats.clear()
         self._repeat_floor = None
         self.sealed.clear()
-        if found is not None and (found.cuts or found.floor):
+        if found is not None:
             self._take_marks(offset, found, kind)
         self._open_at(offset)
         for cut in local:
@@ -192,7 +192,9 @@ class PartitionCuts:
         if not self.may_end_at(cut.position):
             if not stopped:
                 raise RuntimeError(f"{self.tp}: sealed at {cut.position} inside a repeat")
-            self._lose_repeats(RepeatLoss.STOPPED_INSIDE)
+            self._repeats.clear()
+            self._repeat_floor = None
+            self.lost_repeats.append(RepeatLoss.STOPPED_INSIDE)
         everything = [*cut.splits, *objects]
         mark = Mark(cut.position, cut.records, _digest(everything), cut.instant_ms or 0)
         if self._repeats:
@@ -256,7 +258,10 @@ class PartitionCuts:
         """
         if not self.is_gate_open or self._commits.sent is not None:
             return None
-        offset = self._advanced_offset(is_idle=is_idle)
+        if is_idle and not self.sealed and not self.open.records and not self.is_repeating:
+            # Before the commit: a cut that begins meanwhile has the start that a successor reads.
+            self.open.start = self.open.position
+        offset = self._advanced_offset()
         metadata = self._metadata_at(offset)
         if (offset, metadata) == (self._commits.offset, self._commits.metadata):
             return None
@@ -273,8 +278,6 @@ class PartitionCuts:
         done: list[Cut] = []
         while self.sealed and self.sealed[0].mark.offset <= commit.offset:
             done.append(self.sealed.popleft())
-        if not self.sealed and not self.open.records:
-            self.open.start = max(self.open.start, commit.offset)
         return done
 
     def commit_refused(self) -> None:
@@ -323,13 +326,14 @@ class PartitionCuts:
         return TakeoverKind.REPEAT
 
     def _take_marks(self, offset: int, found: CommitMetadata, kind: TakeoverKind) -> None:
-        if kind is not TakeoverKind.REPEAT:
-            self.lost_repeats.append(RepeatLoss(kind.value))
-            return
         # An operator may have moved the offset: what lies below it is passed.
-        self._repeats.extend(mark for mark in found.cuts if mark.offset > offset)
-        if found.floor and found.floor.offset > offset:
-            self._repeat_floor = found.floor
+        cuts = [mark for mark in found.cuts if mark.offset > offset]
+        floor = found.floor if found.floor and found.floor.offset > offset else None
+        if kind is TakeoverKind.REPEAT:
+            self._repeats.extend(cuts)
+            self._repeat_floor = floor
+        elif cuts or floor:
+            self.lost_repeats.append(RepeatLoss(kind.value))
 
     def _open_at(self, offset: int) -> None:
         self.open = OpenCut(offset, offset)
@@ -353,20 +357,14 @@ class PartitionCuts:
             # Also where the promise broke: these splits exist, and the cut must not end below.
             self.open.floor = own
 
-    def _lose_repeats(self, why: RepeatLoss) -> None:
-        self._repeats.clear()
-        self._repeat_floor = None
-        self.lost_repeats.append(why)
-
-    def _advanced_offset(self, *, is_idle: bool) -> int:
-        offset = self._commits.offset
+    def _advanced_offset(self) -> int:
+        # Below the start of the first cut that is left, nothing is: idle positions were committed.
+        offset = max(self._commits.offset, (self.sealed or [self.open])[0].start)
         for cut in self.sealed:
             if not cut.is_confirmed:
                 return offset
             offset = cut.mark.offset
-        if is_idle and not self.open.records and not self.is_repeating:
-            return max(offset, self.open.position)
-        return offset
+        return max(offset, self.open.start)
 
     def _metadata_at(self, offset: int) -> CommitMetadata:
         """Intents above `offset` as far as they fit, then the floor when all of them did."""

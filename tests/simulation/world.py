@@ -1,327 +1,345 @@
-"""A model of Kafka, S3 and several sinks around the real `PartitionCuts`.
+"""The world of one history: two hosts with a disk each, a group, a log, a bucket, a network.
 
-One topic partition, one log with gaps, one group, one bucket. Each call of `World.step` lets one
-thing happen: a sink appends, seals, commits, uploads; the network delivers or loses; a sink
-crashes, freezes or loses its membership without knowing. `check` holds the promises of the
-contract after every step, `finish` heals everything and demands that each record is in S3 once.
+`World.do` lets one action happen and the checker watches; `finish` mends everything and demands
+that a last owner brings every record through.
 """
 
-from dataclasses import dataclass, field
-from hashlib import sha256
-from random import Random
+from collections.abc import Callable
 
-from spoolsink.cut import Commit, CutObject, ObjectState, TakeoverKind
-from spoolsink.cuts import PartitionCuts
-from spoolsink.intent import Identity
-from spoolsink.records import TopicPartition
+from spoolsink.cut import Commit
+from spoolsink.metrics import COUNTERS
+from tests.simulation.checker import Checker, PromiseBrokenError
+from tests.simulation.history import Action, History, Settings
+from tests.simulation.models import TP, Broker, Bucket, Counts, Log, ModelSpool
+from tests.simulation.network import Head, Network, Put, ReadCommitted, SendCommit, Waiting
+from tests.simulation.process import ROTATIONS, Process
+from tests.simulation.stand_ins import Parts, Shape
 
-TP = TopicPartition("orders", 0)
-SPLIT_RECORDS = 3
-
-
-class PromiseBrokenError(AssertionError):
-    """An invariant does not hold: the history is a bug."""
-
-
-@dataclass
-class Broker:
-    """OffsetCommit as Kafka does it: fenced by generation only, the last writer wins."""
-
-    offset: int = 0
-    metadata: str = ""
-    generation: int = 0
-
-    def commit(self, generation: int, commit: Commit) -> bool:
-        if generation != self.generation:
-            return False
-        self.offset, self.metadata = commit
-        return True
-
-
-@dataclass
-class Bucket:
-    """Create-only objects: key → (digest, offsets)."""
-
-    objects: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict)
-
-    def put(self, key: str, digest: str, offsets: tuple[int, ...]) -> bool:
-        if key in self.objects:
-            return False
-        self.objects[key] = (digest, offsets)
-        return True
-
-
-def digest_of_offsets(offsets: tuple[int, ...]) -> str:
-    return sha256(repr(offsets).encode()).hexdigest()[:16]
-
-
-class Sink:
-    """One process: the real cuts, a spool of offsets in place of bytes."""
-
-    def __init__(self, world: "World", name: str) -> None:
-        self.world = world
-        identity = Identity("cluster", "topic-id", "f00dcafe", name)
-        self.cuts = world.make_cuts(TP, identity)
-        self.segments: dict[str, list[int]] = {}
-        self.damaged: set[int] = set()
-        self.generation = -1
-        self.in_flight: tuple[int, Commit] | None = None
-
-    # What the pipeline does, in miniature.
-
-    def join(self) -> None:
-        """Become the member of a new generation and read the committed offset."""
-        broker = self.world.broker
-        broker.generation += 1
-        self.generation = broker.generation
-        self.in_flight = None
-        takeover = self.cuts.assigned(broker.offset, broker.metadata)
-        if takeover.kind is not TakeoverKind.CONTINUED:
-            self.segments.clear()
-        for o in self.waiting_again():
-            o.state = ObjectState.WAITING
-
-    def waiting_again(self) -> list[CutObject]:
-        objects = [o for cut in self.cuts.sealed for o in cut.objects] + self.cuts.open.splits
-        return [o for o in objects if o.state is ObjectState.UPLOADING]
-
-    def append(self, count: int, now_ms: int) -> None:
-        cuts, world = self.cuts, self.world
-        end = min(cuts.open.position + count, world.log_end)
-        if cuts.append_limit is not None:
-            end = min(end, cuts.append_limit)
-        # One offset at a time here; the pipeline cuts its batches at the same places.
-        for offset in range(cuts.open.position, end):
-            if offset not in world.log:
-                cuts.appended(offset + 1, 0)
-            else:
-                place = world.place(offset, cuts.begin(now_ms))
-                segment = self.segments.setdefault(place, [])
-                segment.append(offset)
-                if len(segment) == SPLIT_RECORDS:
-                    cuts.split_sealed(self.take(place), cuts.open.records + 1)
-                cuts.appended(offset + 1, 1)
-            if cuts.must_seal:
-                self.seal()
-                return
-
-    def take(self, place: str) -> CutObject:
-        offsets = tuple(self.segments.pop(place))
-        key = f"{place}/{offsets[0]}-{offsets[-1]}"
-        digest = digest_of_offsets(offsets)
-        return CutObject(offsets, key, digest, offsets[0], offsets[-1], len(offsets))
-
-    def seal(self) -> None:
-        cuts = self.cuts
-        if cuts.may_end_at(cuts.open.position) and (cuts.open.records or cuts.must_seal):
-            cuts.seal([self.take(place) for place in sorted(self.segments)])
-
-    def send_commit(self) -> None:
-        commit = self.cuts.next_commit(is_idle=self.world.random.random() < 0.3)
-        if commit is not None:
-            self.in_flight = (self.generation, commit)
-            self.world.network.append((self, self.generation, commit))
-
-    def reply(self, commit: Commit, *, is_accepted: bool) -> None:
-        if self.in_flight is None or self.in_flight[1] != commit:
-            return
-        self.in_flight = None
-        if self.cuts.is_commit_unknown:
-            return
-        if is_accepted:
-            self.cuts.commit_done()
-        else:
-            self.cuts.commit_refused()
-
-    def lose_reply(self) -> None:
-        if self.in_flight is not None:
-            self.in_flight = None
-            self.cuts.commit_unknown()
-
-    def read_back(self) -> None:
-        if self.cuts.is_commit_unknown:
-            self.cuts.read_back(self.world.broker.offset, self.world.broker.metadata)
-
-    def upload(self) -> None:
-        """Write one allowed object; the effect and the reply may each be lost or late."""
-        random, allowed = self.world.random, self.cuts.uploads()
-        if not allowed:
-            return
-        target = random.choice(allowed)
-        if target.first in self.damaged and self.world.verifies_segments:
-            self.drop_spool()
-            return
-        offsets = self.bytes_of(target)
-        fate = random.random()
-        if fate < 0.1:
-            return  # lost on the way
-        if fate < 0.2:
-            self.world.late_puts.append((target.key, digest_of_offsets(offsets), offsets))
-            return
-        self.put(target, offsets)
-        if fate >= 0.3:
-            target.state = ObjectState.CONFIRMED  # otherwise the reply was lost: it is repeated
-
-    def put(self, target: CutObject, offsets: tuple[int, ...]) -> None:
-        """Create-only; where the key is taken by other content, beside it, never over it."""
-        bucket = self.world.bucket
-        created = bucket.put(target.key, target.digest, offsets)
-        if not created and bucket.objects[target.key][0] != target.digest:
-            bucket.put(f"{target.key}+{target.digest[:8]}", target.digest, offsets)
-
-    def bytes_of(self, target: CutObject) -> tuple[int, ...]:
-        offsets = target.segment
-        assert isinstance(offsets, tuple)
-        return offsets[:-1] if target.first in self.damaged else offsets
-
-    def drop_spool(self) -> None:
-        """A damaged segment: everything is read again, unless a commit is under way."""
-        if self.in_flight is None and not self.cuts.is_commit_unknown:
-            self.cuts.forget()
-            self.damaged.clear()
-            self.segments.clear()
-            if self.generation == self.world.broker.generation:
-                self.join()
+HOSTS = 2
+START_MS = 1_600_000_000_000
+_TURNS = 200
+"""Until a healthy world must be through; a few dozen are usual."""
 
 
 class World:
-    """The whole history of one seed."""
+    """Made anew for every history."""
 
-    def __init__(self, seed: int, make_cuts: type[PartitionCuts] = PartitionCuts) -> None:
-        self.random = Random(seed)
-        self.make_cuts = make_cuts
-        self.broker, self.bucket = Broker(), Bucket()
-        self.network: list[tuple[Sink, int, Commit]] = []
-        self.late_puts: list[tuple[str, str, tuple[int, ...]]] = []
-        self.log_end = self.random.randint(8, 40)
-        self.log = {o for o in range(self.log_end) if self.random.random() < 0.85}
-        self.places = self.random.randint(1, 4)
-        self.uses_clock = self.random.random() < 0.3
-        self.now_ms = 1_000
-        self.names = 0
-        self.verifies_segments = True
-        self.is_fenced = True
-        self.sinks = [self.new_sink()]
-        self.sinks[0].join()
+    def __init__(self, settings: Settings, parts: Parts | None = None) -> None:
+        self.settings = settings
+        self.parts = parts or Parts()
+        self.log = Log("topic0")
+        self.broker = Broker(is_fenced=self.parts.is_fenced)
+        self.bucket = Bucket()
+        self.network = Network()
+        self.counts = Counts(list(COUNTERS))
+        self.checker = Checker(settings, offsets_lost=self.counts.of("offsets_lost"))
+        self.checker.logs[self.log.topic_id] = self.log
+        self.elapsed_ms = 0
+        self.jumped_ms = 0
+        self.variant = 0
+        self.owners = 0
+        self.sent: set[int] = set()
+        self.hosts = [self._start(ModelSpool(), Shape()) for _ in range(HOSTS)]
+        self._rebalance(self.hosts[0])
 
-    def new_sink(self) -> Sink:
-        self.names += 1
-        return Sink(self, f"owner{self.names}")
+    # -- what processes ask of it ----------------------------------------------------------------
 
-    def place(self, offset: int, instant_ms: int) -> str:
-        """The S3 partition of a record: a function of the record and the cut's instant."""
-        hour = instant_ms // 5_000 if self.uses_clock else 0
-        return f"h={hour}/p={(offset * 7) % self.places}"
+    def monotonic(self) -> float:
+        return self.elapsed_ms / 1000
 
-    def step(self) -> None:
-        random = self.random
-        self.now_ms += random.randint(0, 900)
-        sink = random.choice(self.sinks)
-        chance = random.random()
-        if chance < 0.25:
-            sink.append(random.randint(1, 6), self.now_ms)
-        elif chance < 0.33:
-            sink.seal()
-        elif chance < 0.50:
-            sink.send_commit()
-        elif chance < 0.68:
-            sink.upload()
-        elif chance < 0.86:
-            self.deliver()
+    def wall_ms(self) -> int:
+        return max(0, START_MS + self.elapsed_ms + self.jumped_ms)
+
+    def committed_was_read(self, process: Process) -> None:
+        commit = self.broker.committed
+        self.checker.taken_over(commit, self.log, process.shape.fingerprint)
+        if commit is None:
+            if self.settings.start_from == "latest":
+                self.checker.excuse(self.log.topic_id, self.log.end, "start_from")
+            self.checker.excuse(self.log.topic_id, self.log.start, "start_from")
+        elif self.settings.on_offset_lost == "continue" and commit.offset < self.log.start:
+            self.checker.causes.add("offset_lost")
+
+    def rejoin(self, process: Process) -> None:
+        """A member that joins anew gets what it has, if it has it still."""
+        membership = process.group.membership
+        if membership is not None and membership.generation == self.broker.generation:
+            self._rebalance(process)
         else:
-            self.fault(sink)
-        self.check()
+            self._tell(process)
 
-    def fault(self, sink: Sink) -> None:
-        chance = self.random.random()
-        if chance < 0.25:
-            sink.lose_reply()
-        elif chance < 0.50:
-            sink.read_back()
-        elif chance < 0.62:
-            sink.damaged.update(o.first for cut in sink.cuts.sealed for o in cut.objects)
-        elif chance < 0.75:
-            self.sinks.remove(sink)  # crash; its messages may still arrive
-            self.sinks.append(self.new_sink())
-            self.sinks[-1].join()
-        elif chance < 0.88:
-            self.take_over(sink)
-        else:
-            sink.cuts.revoked()
-            sink.join()
+    # -- actions ---------------------------------------------------------------------------------
 
-    def take_over(self, zombie: Sink) -> None:
-        """Another member joins while `zombie` still believes that it owns everything."""
-        heir = self.new_sink()
-        heir.join()
-        self.sinks = [zombie, heir]
+    def do(self, action: Action) -> None:
+        """Let it happen; what has no object in the present state does nothing."""
+        handler: Callable[[int, int], None] = getattr(self, f"_do_{action.name}")
+        handler(action.who, action.amount)
+        self._watch()
 
-    def deliver(self) -> None:
-        if self.late_puts and self.random.random() < 0.3:
-            key, digest, offsets = self.late_puts.pop(self.random.randrange(len(self.late_puts)))
-            self.bucket.put(key, digest, offsets)
-        if self.network:
-            message = self.network.pop(self.random.randrange(len(self.network)))
-            sink, generation, commit = message
-            if not self.is_fenced:
-                generation = self.broker.generation
-            sink.reply(commit, is_accepted=self.broker.commit(generation, commit))
+    def _do_produce(self, who: int, amount: int) -> None:
+        for index in range(1 + who % 8):
+            draw = (amount * 37 + index * 101) % 100
+            if draw < self.settings.gap_percent:
+                self.log.skip()
+                continue
+            is_skipped = draw < self.settings.gap_percent + self.settings.skipped_percent
+            # Times mostly follow the clock, and sometimes go backwards or far ahead.
+            time_ms = START_MS + self.elapsed_ms + (draw % 7 - 3) * 700
+            self.log.produce(time_ms, 16 + draw % 9, is_skipped=is_skipped)
 
-    def check(self) -> None:
-        """No loss: every record below the committed offset is whole in some object."""
-        stored = {o for _, offsets in self.bucket.objects.values() for o in offsets}
-        missing = {o for o in self.log if o < self.broker.offset} - stored
-        if missing:
-            raise PromiseBrokenError(
-                f"committed {self.broker.offset}, not in S3: {sorted(missing)}"
-            )
+    def _do_poll(self, who: int, amount: int) -> None:
+        self._process(who).poll(1 + amount % 7)
+
+    def _do_tick(self, who: int, amount: int) -> None:
+        process = self._process(who)
+        process.take_over()
+        process.tick()
+
+    def _do_time(self, who: int, amount: int) -> None:
+        # Sometimes past everything that holds for 15 s.
+        self.elapsed_ms += 16_000 if amount >= 900 else amount * 2
+
+    def _do_jump(self, who: int, amount: int) -> None:
+        self.jumped_ms += (amount - 500) * 100
+
+    def _do_commit(self, who: int, amount: int) -> None:
+        if amount % 4 == 0:
+            self.elapsed_ms += 2_000  # an idle position is committed then
+        self._process(who).commit()
+
+    def _do_upload(self, who: int, amount: int) -> None:
+        for _ in range(1 + amount % 3):
+            self._process(who).upload()
+
+    def _do_deliver(self, who: int, amount: int) -> None:
+        """A request takes effect, and its answer arrives."""
+        waiting = self._under_way(who)
+        if waiting is not None:
+            self.arrive(waiting)
+
+    def _do_late(self, who: int, amount: int) -> None:
+        """The asker's deadline passes; the request may have its effect at any later time."""
+        waiting = self._under_way(who)
+        if amount % 2:  # commits are fewer than Puts, and what comes late of them matters more
+            commits = [w for w in self.network.waiting if isinstance(w.request, SendCommit)]
+            waiting = commits[who % len(commits)] if commits else waiting
+        is_slow_put = waiting is not None and isinstance(waiting.request, Put)
+        if waiting is None or not waiting.is_awaited:
+            return
+        if is_slow_put and not self.settings.is_conditional:
+            return  # without conditional writes no promise covers a Put that arrives late
+        self.network.expire(waiting)
+
+    def _do_lose(self, who: int, amount: int) -> None:
+        """The request is lost, or its answer is, or the answer is slow and others overtake it."""
+        waiting = self._under_way(who)
+        if waiting is None or waiting.is_done:
+            return
+        if amount % 3 == 2:
+            waiting.answer, waiting.is_done = self._effect(waiting), True
+            return
+        if amount % 3 == 1:
+            self._effect(waiting)
+        self.network.waiting.remove(waiting)
+        if waiting.is_awaited:
+            self.network.expire(waiting)
+
+    def _do_join(self, who: int, amount: int) -> None:
+        """The group gives the topic partition to a member; the former owner is not told."""
+        self._rebalance(self._process(who))
+
+    def _do_told(self, who: int, amount: int) -> None:
+        """A member hears that it owns nothing, if that is so."""
+        process = self._process(who)
+        membership = process.group.membership
+        if membership is not None and membership.generation != self.broker.generation:
+            self._tell(process)
+
+    def _do_restart(self, who: int, amount: int) -> None:
+        """Kill -9, and a new process on the same host, with the same disk or another."""
+        host = who % HOSTS
+        dead = self.hosts[host]
+        self.network.bury(dead)
+        spool = ModelSpool() if amount % 4 == 0 else dead.spool
+        shape = Shape(self.variant, amount % len(ROTATIONS), has_max_open=amount % 3 == 0)
+        self.hosts[host] = self._start(spool, shape)
+        if amount % 5 != 0:
+            self._rebalance(self.hosts[host])
+
+    def _do_flush(self, who: int, amount: int) -> None:
+        self._process(who).flush(is_forced=amount % 2 == 0)
+
+    def _do_damage(self, who: int, amount: int) -> None:
+        self._process(who).spool.damage(amount)
+
+    def _do_configure(self, who: int, amount: int) -> None:
+        """The configuration file is changed: processes that start from now on have the new one."""
+        self.variant = amount % 3
+
+    def _do_move(self, who: int, amount: int) -> None:
+        """An operator stops every sink and moves the group's offset, or has it moved."""
+        for host in range(HOSTS):
+            self.network.bury(self.hosts[host])
+            spool = self.hosts[host].spool
+            self.hosts[host] = self._start(spool, Shape(self.variant, who % len(ROTATIONS)))
+        offset = self.log.start + amount % (self.log.end - self.log.start + 1)
+        before = self.broker.committed
+        metadata = before.metadata if before is not None and amount % 2 else ""
+        self._reset(offset, metadata)
+        self._rebalance(self.hosts[0])
+
+    def _do_retain(self, who: int, amount: int) -> None:
+        self.log.retain_from(self.log.start + amount % 12)
+        self.checker.vanished(self.broker.committed, self.log)
+
+    def _do_compact(self, who: int, amount: int) -> None:
+        if self.log.end > self.log.start:
+            self.log.compact(self.log.start + amount % (self.log.end - self.log.start))
+        self.checker.vanished(self.broker.committed, self.log)
+
+    def _do_recreate(self, who: int, amount: int) -> None:
+        """The topic is deleted and created anew; the group's offset goes with it, mostly."""
+        self.log = Log(f"topic{len(self.checker.logs)}")
+        self.checker.logs[self.log.topic_id] = self.log
+        self.checker.causes.add("recreated")
+        self.checker.moved()
+        if amount % 3:
+            self.broker.committed = None
+        self._do_produce(who, amount)
+        for process in self.hosts:
+            process.must_check = True
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _process(self, who: int) -> Process:
+        # Mostly the owner, so that things get done; else any, zombies among them.
+        for process in self.hosts:
+            membership = process.group.membership
+            if who >= 30 and membership and membership.generation == self.broker.generation:
+                return process
+        return self.hosts[who % HOSTS]
+
+    def _start(self, spool: ModelSpool, shape: Shape) -> Process:
+        self.owners += 1
+        return Process(self, f"owner{self.owners}", spool, shape)
+
+    def _rebalance(self, owner: Process) -> None:
+        self.broker.generation += 1
+        owner.joined(self.broker.generation, [TP])
+
+    def _tell(self, process: Process) -> None:
+        process.joined(self.broker.generation, [])
+        # It is a member of the group with nothing assigned: nothing of it is fenced by that.
+        process.group.membership = process.group.membership
+
+    def _reset(self, offset: int, metadata: str) -> None:
+        self.broker.generation += 1
+        self.broker.committed = Commit(offset, metadata)
+        log, checker = self.log, self.checker
+        checker.moved()
+        checker.excuse(log.topic_id, offset, "moved")
+        checker.exempt_from(log, offset, log.end, "moved")
+
+    def _under_way(self, who: int) -> Waiting | None:
+        waiting = self.network.waiting
+        # Mostly the oldest that somebody waits for; what is late is overtaken by much.
+        awaited = [w for w in waiting if w.is_awaited] if who < 60 else waiting
+        return awaited[0 if who < 60 else who % len(awaited)] if awaited else None
+
+    def arrive(self, waiting: Waiting) -> None:
+        answer = waiting.answer if waiting.is_done else self._effect(waiting)
+        self.network.answer(waiting, answer)
+
+    def _effect(self, waiting: Waiting) -> object:
+        request = waiting.request
+        if isinstance(request, SendCommit):
+            return self._commit(request)
+        if isinstance(request, ReadCommitted):
+            return self.broker.committed
+        if isinstance(request, Head):
+            return self.bucket.objects.get(request.key)
+        is_created = self.bucket.put(request.key, request.stored, create_only=request.create_only)
+        if is_created:
+            self.checker.put_done(request.key, request.stored)
+        return is_created
+
+    def _commit(self, request: SendCommit) -> int:
+        is_current = request.generation == self.broker.generation
+        code = self.broker.commit(request.generation, request.commit)
+        if code == 0:
+            self.checker.commit_accepted(request.commit, is_current=is_current)
+        return code
+
+    def _watch(self) -> None:
+        """Look at every Put that was sent since; keep the account of offsets that were given up."""
+        for waiting in self.network.waiting:
+            request = waiting.request
+            if isinstance(request, Put) and id(request) not in self.sent:
+                self.sent.add(id(request))
+                assert isinstance(waiting.process, Process)
+                self.checker.put_sent(waiting.process.owner, request.key, request.stored)
+
+    # -- the end ---------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Everything is healed and delivered: a last owner reaches the end of the log."""
-        while self.network or self.late_puts:
-            self.deliver()
-        owner = self.new_sink()
-        owner.join()
-        for _ in range(40):
-            owner.append(self.log_end, self.now_ms)
-            owner.seal()
-            self._settle(owner)
-            if self.broker.offset == self.log_end:
+        """Faults are over: a fresh owner must bring everything through, and one record more."""
+        while self.network.waiting:
+            self.arrive(self.network.waiting[0])
+            self._watch()
+        for host in range(HOSTS):
+            self.network.bury(self.hosts[host])
+        self.hosts = [self._start(self.hosts[0].spool, Shape(self.variant))]
+        self._rebalance(self.hosts[0])
+        self.log.produce(START_MS + self.elapsed_ms, 16, is_skipped=False)
+        for _ in range(_TURNS):
+            if self._is_through():
                 break
-        self.check()
-        self._check_once()
+            self._turn(self.hosts[0])
+        self._check_end()
 
-    def _settle(self, owner: Sink) -> None:
+    def _turn(self, owner: Process) -> None:
+        self.elapsed_ms += 2_000
+        if owner.assignment.held:
+            self._mend(owner)
+        owner.poll(100)
+        owner.flush(is_forced=False)
+        owner.tick()
+        owner.commit()
         for _ in range(4):
-            commit = owner.cuts.next_commit(is_idle=True)
-            if commit is not None:
-                assert self.broker.commit(owner.generation, commit)
-                owner.cuts.commit_done()
-            for target in owner.cuts.uploads():
-                owner.put(target, owner.bytes_of(target))
-                target.state = ObjectState.CONFIRMED
+            owner.upload()
+        while self.network.waiting:
+            self._watch()
+            self.arrive(self.network.waiting[0])
 
-    def _check_once(self) -> None:
-        if self.broker.offset != self.log_end:
-            raise PromiseBrokenError(f"stuck at {self.broker.offset} of {self.log_end}")
-        stored = [o for _, offsets in self.bucket.objects.values() for o in offsets]
-        twice = sorted({o for o in stored if stored.count(o) > 1})
-        if twice:
-            raise PromiseBrokenError(f"in S3 more than once: {twice}")
+    def _mend(self, owner: Process) -> None:
+        """What an operator does about a hold; a hold without a cause is a bug."""
+        reasons = owner.health.reasons()
+        if not self.checker.causes & {"recreated", "moved"} and not self.log.gone:
+            raise PromiseBrokenError(f"I10: holds without a cause: {reasons}")
+        self._reset(self.log.start, "")
+        self._rebalance(owner)
+
+    def _is_through(self) -> bool:
+        committed, owner = self.broker.committed, self.hosts[0]
+        has_begun = TP in owner.appenders and not owner.assignment.held
+        return has_begun and committed is not None and committed.offset == self.log.end
+
+    def _check_end(self) -> None:
+        owner = self.hosts[0]
+        if not self._is_through():
+            raise PromiseBrokenError(
+                f"I10: stuck at {self.broker.committed} of {self.log.end}: {owner.health.reasons()}"
+            )
+        self.checker.check_tiles(self.log.topic_id)
+        self.checker.check_counts(self.counts.of("repeats"))
+        if owner.spool.open_count or owner.spool.sealed_count:
+            raise PromiseBrokenError("I9: segments are left in the spool of an idle sink")
 
 
-def run_history(
-    seed: int,
-    make_cuts: type[PartitionCuts] = PartitionCuts,
-    *,
-    is_fenced: bool = True,
-    verifies_segments: bool = True,
-    steps: int = 90,
-) -> World:
-    """One history from its seed; raises PromiseBrokenError."""
-    world = World(seed, make_cuts)
-    world.is_fenced, world.verifies_segments = is_fenced, verifies_segments
-    for _ in range(steps):
-        world.step()
+def run(history: History, parts: Parts | None = None) -> World:
+    """Replay a history; raises PromiseBrokenError (or what the sink raises: that is a bug, too)."""
+    world = World(history.settings, parts)
+    for action in history.actions:
+        world.do(action)
     world.finish()
     return world

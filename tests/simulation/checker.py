@@ -1,0 +1,241 @@
+"""The promises, held by somebody who shares no code with the sink.
+
+It sees what the broker accepted, what S3 stored and what was done to the world, and reads commit
+metadata with a parser of its own. `reference` names in brackets are the invariants that it holds:
+
+* [I1] a committed offset has every deliverable record below it in S3, at every step
+* [I3] a record is in S3 once; where a promise was broken, the repeat may lie beside, and is counted
+* [I4] an object holds what its metadata says, in offset order, in the S3 partition of its records
+* [I5] the committed offset never goes back by itself
+* [I6] no key ever gets other content
+* [I7] the cuts of one topic lie side by side, as their objects' metadata say
+* [I8] no commit of a superseded generation; no Put above what its owner has on record
+* [I9] no metadata above the limit; nothing is left in the spool or promised when all is done
+* [I11] what was lost or repeated is counted, and nothing is counted that did not happen
+
+[I2] and [I10] are asked at the end (`World.finish`): a last owner gets everything through.
+
+Relaxed, and only there:
+
+* I3 and I7 in the range between the committed offset and the last promise, when a takeover finds
+  promises of another configuration, or the log without a record that they covered (`exempt`);
+  and from the new offset on, when an operator moves the group's offset.
+* I1 below an offset to which an operator, `start_from: latest` or `on_offset_lost: continue` moved
+  on (`excused`), counted in the last case.
+* I6 in histories without conditional writes in which I3 is relaxed: HEAD and Put are two requests.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spoolsink.cut import Commit
+from tests.simulation.history import Settings
+from tests.simulation.models import CLUSTER, Log, StoredObject
+
+
+class PromiseBrokenError(AssertionError):
+    """An invariant does not hold: the history shows a bug."""
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What one commit's metadata says, as far as the checker needs it."""
+
+    topic_id: str = ""
+    fingerprint: str = ""
+    owner: str = ""
+    ends: tuple[int, ...] = ()
+    floor: int = -1
+
+    @property
+    def horizon(self) -> int:
+        return max((*self.ends, self.floor))
+
+
+def read_metadata(text: str) -> Promised:
+    """A parser of its own: seven fields and a checksum, numbers in base 36."""
+    fields = text.split(";")
+    if len(fields) != 8 or fields[1] != CLUSTER:
+        return Promised()
+    ends = tuple(int(mark.split(":")[0], 36) for mark in fields[5].split(",") if mark)
+    floor = int(fields[6].split(":")[0], 36) if fields[6] else -1
+    return Promised(fields[2], fields[3], fields[4], ends, floor)
+
+
+def identities(body: bytes) -> list[tuple[str, int]]:
+    """Topic id and offset of each record of an object."""
+    found = []
+    for line in body.splitlines():
+        topic_id, _, offset = line.decode().strip().partition(":")
+        found.append((topic_id, int(offset)))
+    return found
+
+
+@dataclass
+class Checker:
+    """One world's."""
+
+    settings: Settings
+    logs: dict[str, Log] = field(default_factory=dict)
+    stored: dict[tuple[str, int], int] = field(default_factory=dict)
+    exempt: set[tuple[str, int]] = field(default_factory=set)
+    excused: dict[str, int] = field(default_factory=dict)
+    causes: set[str] = field(default_factory=set)
+    horizons: dict[tuple[str, str], int] = field(default_factory=dict)
+    intervals: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
+    beginnings: dict[str, set[int]] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
+    committed: int = -1
+    offsets_lost: Mapping[tuple[str, ...], float] = field(default_factory=dict)
+    """What the sink counts itself, for I1: what retention took is excused when it is told."""
+
+    # -- what was done to the world --------------------------------------------------------------
+
+    def excuse(self, topic_id: str, offset: int, cause: str) -> None:
+        """Whoever moved the group there answers for the records below."""
+        self.causes.add(cause)
+        self.excused[topic_id] = max(offset, self.excused.get(topic_id, 0))
+
+    def exempt_from(self, log: Log, start: int, end: int, cause: str) -> None:
+        """Records of the range may come to be in S3 twice."""
+        self.causes.add(cause)
+        self.exempt.update((log.topic_id, offset) for offset in range(start, end))
+
+    def moved(self) -> None:
+        """An operator's act: the committed offset may be anywhere now."""
+        self.committed = -1
+
+    def taken_over(self, commit: Commit | None, log: Log, fingerprint: str) -> None:
+        """An owner reads where to begin, and may find promises that it cannot keep."""
+        if commit is None:
+            return
+        found = read_metadata(commit.metadata)
+        if not found.topic_id:
+            self.excuse(log.topic_id, commit.offset, "moved")  # none of ours: whoever wrote it
+        if found.topic_id != log.topic_id or found.horizon <= commit.offset:
+            return
+        if found.fingerprint != fingerprint:
+            self.exempt_from(log, commit.offset, found.horizon, "other_configuration")
+        self.vanished(commit, log)
+
+    def vanished(self, commit: Commit | None, log: Log) -> None:
+        """Kafka has lost records: where promises cover them, they cannot be kept."""
+        found = read_metadata(commit.metadata) if commit is not None else Promised()
+        if commit is None or found.topic_id != log.topic_id:
+            return
+        if any(offset in log.gone for offset in range(commit.offset, found.horizon)):
+            self.exempt_from(log, commit.offset, found.horizon, "other_records")
+
+    # -- what the sink did -----------------------------------------------------------------------
+
+    def commit_accepted(self, commit: Commit, *, is_current: bool) -> None:
+        found = read_metadata(commit.metadata)
+        if not is_current:
+            raise PromiseBrokenError("I8: a commit of a superseded generation was accepted")
+        if commit.offset < self.committed:
+            raise PromiseBrokenError(f"I5: committed {commit.offset} after {self.committed}")
+        if len(commit.metadata) > self.settings.metadata_limit:
+            raise PromiseBrokenError(f"I9: {len(commit.metadata)} characters of metadata")
+        who = (found.topic_id, found.owner)
+        self.horizons[who] = max(found.horizon, self.horizons.get(who, -1))
+        self._check_durable(found.topic_id, commit.offset)
+        self.committed = commit.offset
+
+    def _check_durable(self, topic_id: str, offset: int) -> None:
+        log = self.logs.get(topic_id)
+        if log is None:
+            raise PromiseBrokenError(f"metadata of no known topic: {topic_id!r}")
+        missing = [
+            o
+            for o in range(self.excused.get(topic_id, 0), offset)
+            if o in log.records
+            and (topic_id, o) not in self.stored
+            and not log.records[o].is_skipped
+            and o not in log.compacted
+            and not (o < log.start and self.offsets_lost)
+        ]
+        if missing:
+            raise PromiseBrokenError(f"I1: committed {offset}, not in S3: {missing}")
+
+    def put_sent(self, owner: str, key: str, stored: StoredObject) -> None:
+        """A Put leaves a process; its range must be on record."""
+        for topic_id, offset in identities(stored.body):
+            if offset >= self.horizons.get((topic_id, owner), -1):
+                raise PromiseBrokenError(f"I8: {key} goes up without an intent or a floor")
+
+    def put_done(self, key: str, stored: StoredObject) -> None:
+        """An object has come to be, or to be written over."""
+        before = self.contents.get(key)
+        if before is not None and before != stored.body:
+            if self.settings.is_conditional or not self.exempt:
+                raise PromiseBrokenError(f"I6: {key} was written over")
+            return
+        if before is not None:
+            return
+        self.contents[key] = stored.body
+        records = identities(stored.body)
+        self._check_whole(key, stored, records)
+        self._check_once(key, records)
+        self._note_cut(stored, records)
+
+    def _check_whole(self, key: str, stored: StoredObject, records: list[tuple[str, int]]) -> None:
+        if not records:
+            raise PromiseBrokenError(f"I4: {key} is empty")
+        offsets = [offset for _, offset in records]
+        told = {name.removeprefix("spoolsink-"): v for name, v in stored.metadata.items()}
+        expected = (str(offsets[0]), str(offsets[-1]), str(len(offsets)))
+        if (told["first-offset"], told["last-offset"], told["records"]) != expected:
+            raise PromiseBrokenError(f"I4: {key} is not what its metadata says")
+        if offsets != sorted(set(offsets)):
+            raise PromiseBrokenError(f"I4: {key} is not in offset order")
+        for topic_id, offset in records:
+            record = self.logs[topic_id].records[offset]
+            if record.row not in stored.body or record.is_skipped:
+                raise PromiseBrokenError(f"I4: {key} holds {offset} otherwise than produced")
+        directories = key.split("/")
+        place = directories[-2].removeprefix("p=")
+        # The number of places is the configuration's: all of an object's records agree on one.
+        for places in range(1, 8):
+            if all(str(offset * 7 % places) == place for offset in offsets):
+                return
+        raise PromiseBrokenError(f"I4: {key} holds records of several S3 partitions")
+
+    def _check_once(self, key: str, records: list[tuple[str, int]]) -> None:
+        for record in records:
+            count = self.stored[record] = self.stored.get(record, 0) + 1
+            if count > 1 and record not in self.exempt:
+                raise PromiseBrokenError(f"I3: {record[1]} is in S3 again, in {key}")
+
+    def _note_cut(self, stored: StoredObject, records: list[tuple[str, int]]) -> None:
+        topic_id = records[0][0]
+        start = int(stored.metadata["spoolsink-cut"])
+        self.beginnings.setdefault(topic_id, set()).add(start)
+        end = stored.metadata.get("spoolsink-cut-end")
+        if end is not None:
+            self.intervals.setdefault(topic_id, set()).add((start, int(end)))
+
+    # -- at the end ------------------------------------------------------------------------------
+
+    def check_tiles(self, topic_id: str) -> None:
+        """I7; only where nothing was exempt."""
+        if self.exempt:
+            return
+        position = 0
+        for start, end in sorted(self.intervals.get(topic_id, ())):
+            if start < position:
+                raise PromiseBrokenError(f"I7: the cut from {start} lies over one to {position}")
+            position = end
+        for start in self.beginnings.get(topic_id, ()):
+            if any(low < start < high for low, high in self.intervals.get(topic_id, ())):
+                raise PromiseBrokenError(f"I7: a split of a cut from {start} inside another")
+
+    def check_counts(self, repeats: dict[tuple[str, ...], float]) -> None:
+        """I11: every reason that was counted has a cause, and duplicates were counted."""
+        for (reason,) in repeats:
+            if reason not in self.causes and not (
+                reason == "other_records" and self.causes & {"moved", "offset_lost"}
+            ):
+                raise PromiseBrokenError(f"I11: {reason} is counted and did not happen")
+        again = [record for record, count in self.stored.items() if count > 1]
+        if again and not repeats and "moved" not in self.causes:
+            raise PromiseBrokenError(f"I11: in S3 twice and counted nowhere: {again}")
