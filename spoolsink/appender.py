@@ -11,7 +11,7 @@ Only the pipeline's loop calls what awaits here, one call at a time.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spoolsink.bad_records import BadRecordPolicy, BadRecords
@@ -23,6 +23,7 @@ from spoolsink.errors import RecordError, RegistryAwayError, SchemaNeeded, Spool
 from spoolsink.fault_points import reach
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
+from spoolsink.portions import Portions
 from spoolsink.records import Batch, TopicPartition
 from spoolsink.rotation import CutProgress, RotationReason
 from spoolsink.rows import joined, total_of
@@ -77,6 +78,7 @@ class Appender:
         self._instant_ms = 0
         self._sealed_count = 0
         self._bad = BadRecords(policies.bad_records, metrics)
+        self._portions = Portions()
 
     # -- what others may ask -------------------------------------------------------------------
 
@@ -108,6 +110,10 @@ class Appender:
         return min(waiting, default=None)
 
     # -- appending -----------------------------------------------------------------------------
+
+    def portions(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The same records in pieces that do not keep the event loop for long."""
+        return self._portions.of(batches)
 
     async def append(self, batch: Batch) -> bool:
         """Take a batch; False when the spool has no room for all of it.
@@ -158,10 +164,14 @@ class Appender:
         # The keys carry this instant: the cut that they begin is opened with the same.
         self._instant_ms = self.cuts.instant(self._wall_ms())
         for _ in range(_SCHEMAS_OF_A_BATCH):
+            started = self._policies.monotonic()
             try:
-                return self._policies.encoder.encode(batch, self._instant_ms)
+                encoded = self._policies.encoder.encode(batch, self._instant_ms)
             except SchemaNeeded as needed:
                 await needed.fetch()
+            else:
+                self._portions.took(len(batch), self._policies.monotonic() - started)
+                return encoded
         raise RegistryAwayError(f"a batch needs more than {_SCHEMAS_OF_A_BATCH} schemas")
 
     def _wall_ms(self) -> int:

@@ -29,7 +29,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.group import SyncGroupRequest
 
-from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security
+from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security, kafka_stop
 from spoolsink.config_model import Kafka
 from spoolsink.cut import Commit
 from spoolsink.errors import ConsumerError
@@ -125,18 +125,7 @@ class GroupConsumer:
         """Leave the group (a static member stays in it) and close, however long Kafka takes."""
         self.membership = None
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._consumer.stop()
-        except (TimeoutError, KafkaError):
-            # The session timeout does what LeaveGroup could not.
-            return
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancelled us: aiokafka cancels its own fetch that waits to ask a lost broker
-            # again, and lets that escape (0.14) before it comes to the client.
-            await self._consumer._client.close()  # noqa: SLF001 (tests/contract names it)
+            await kafka_stop.stop(self._consumer, timeout_seconds)
         finally:
             self._causes.close()
 

@@ -9,16 +9,24 @@ import signal
 from typing import Literal
 
 Point = Literal[
+    "start.after",  # the first offset of a group is committed
+    "poll.after",  # records are fetched, none is appended
+    "write.after",  # an open segment has a block on disk
     "append.after",
     "seal.before",
+    "footer.after",  # a segment is whole, under its open name
+    "rename.after",  # it is sealed, and the ledger knows nothing of it
     "seal.after",
     "intent.after",
     "floor.after",
     "upload.before",
+    "create.after",  # a multipart upload has begun, and nobody has noted it
     "part.after",
+    "complete.before",  # every part is there
     "complete.after",
     "advance.before",
     "advance.after",
+    "forget.after",  # the ledger has forgotten the cut, its files are there
     "delete.after",
 ]
 

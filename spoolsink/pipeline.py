@@ -21,9 +21,10 @@ from spoolsink.consumer import GroupConsumer, Polled
 from spoolsink.cut import ObjectState
 from spoolsink.delivery import Delivery
 from spoolsink.errors import ConsumerError, DeadLetterAwayError, RegistryAwayError, SpoolError
+from spoolsink.fault_points import reach
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
-from spoolsink.records import TopicPartition
+from spoolsink.records import TopicPartition, merged
 from spoolsink.rotation import RotationReason
 from spoolsink.spool import AnySpool
 
@@ -32,6 +33,13 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.2
 _BATCHES = 16
 """Kafka batches of one poll: enough to spread its cost, few enough to stay responsive."""
+
+_MERGE_BYTES = 512 * 1024
+"""Of values that are encoded together: small Kafka batches cost more by the batch than by the
+record, and of larger ones less stays in the processor's cache."""
+
+_MERGE_SHARE = 64
+"""Of the spool: what is merged is appended whole, and must find room in a small one."""
 
 _TICK_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
@@ -58,6 +66,7 @@ class Pipeline:
         self.is_paused = False
         self.has_paused = False
         self._max_open = max_open
+        self._merge_bytes = min(_MERGE_BYTES, spool.max_bytes // _MERGE_SHARE)
         self._assignment = assignment
         self._appenders = assignment.appenders
         self._spool = spool
@@ -122,6 +131,8 @@ class Pipeline:
             await asyncio.sleep(_RETRY_SECONDS)
             return
         self._health.clear("kafka")
+        if polled.batches:
+            reach("poll.after")
         await self._append(consumer, polled)
         for tp in polled.out_of_range:
             self._assignment.out_of_range(consumer, tp)
@@ -134,10 +145,11 @@ class Pipeline:
                 continue
             before = appender.sealed_count
             try:
-                for batch in batches:
+                for batch in appender.portions(merged(batches, self._merge_bytes)):
                     if not await appender.append(batch):
                         self._is_full, self._refused_bytes = True, self._spool.used_bytes
                     elif not appender.must_reread:
+                        await asyncio.sleep(0)  # heartbeats and answers come between
                         continue
                     appender.must_reread = False
                     consumer.seek(tp, appender.cuts.open.position)

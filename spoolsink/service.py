@@ -226,10 +226,15 @@ class Service:
         self._notify.ready(told(self.snapshot()))
 
     def _write_address(self, address: str) -> None:
-        with suppress(OSError):
+        file = self._directory / "admin.address"
+        try:
             # In memory mode nobody else has made it.
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self._directory / "admin.address").write_text(f"{address}\n")
+            fresh = file.with_suffix(".new")
+            fresh.write_text(f"{address}\n")
+            fresh.replace(file)  # who looks for it finds the old one or the whole new one
+        except OSError as error:
+            log.warning("%s is not written: %s", file, error)
 
     def _write_wish(self) -> None:
         try:

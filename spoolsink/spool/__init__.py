@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from spoolsink.errors import SpoolError, SpoolFullError, SpoolLockedError
+from spoolsink.fault_points import reach
 from spoolsink.ledger import Ledger, LocalCut
 from spoolsink.records import TopicPartition
 from spoolsink.segment import (
@@ -120,7 +121,7 @@ class Spool:
 
         Raises:
             SpoolLockedError: another process has it.
-            SpoolFullError: the disk is full.
+            SpoolFullError: the disk is full, or read-only.
             SpoolError: it cannot be made or written to, is a symbolic link or somebody else's.
         """
         try:
@@ -136,7 +137,7 @@ class Spool:
             raise files.start_error(self.directory, error) from error
         except SpoolError as error:
             self.close()
-            # LMDB does not say that a disk is full.
+            # LMDB does not say that a disk is full or read-only.
             if files.is_full(self.directory) and not isinstance(error, SpoolLockedError):
                 raise SpoolFullError(str(error)) from error
             raise
@@ -268,6 +269,7 @@ class Spool:
             # with the files gone there is room.
             await self.drop(segments)
             await self._in_ledger(self._ledger.forget, cuts)
+        reach("forget.after")
         await self.drop(segments)
 
     async def note_upload(self, object_key: str, upload_id: str) -> None:

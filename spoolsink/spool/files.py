@@ -25,7 +25,7 @@ CHUNK_BYTES = 100
 """What a chunk takes in memory beside its rows: CPython's heads of bytes and tuple, a pointer."""
 
 _DIRECTORY_MODE = 0o700
-_BLOCK_ROWS_BYTES = 1024 * 1024
+_BLOCK_ROWS_BYTES = 256 * 1024
 """Blocks are read whole, by several uploads at a time: what is flushed is cut at this size,
 though never inside a chunk."""
 
@@ -137,18 +137,32 @@ def claim(directory: Path) -> int:
     return lock
 
 
+_WAITED_FOR = {
+    # No bytes or no inodes left, for all or for us.
+    errno.ENOSPC,
+    errno.EDQUOT,
+    # Read-only, as the kernel makes a file system that is in trouble; mended without us.
+    errno.EROFS,
+    errno.EIO,
+}
+
+
 def start_error(directory: Path, error: OSError) -> SpoolError:
     """What an error of the system means for a start."""
-    kind = SpoolFullError if error.errno in {errno.ENOSPC, errno.EDQUOT} else SpoolError
+    kind = SpoolFullError if error.errno in _WAITED_FOR else SpoolError
     return kind(f"{directory}: {error.strerror}")
 
 
 def is_full(directory: Path) -> bool:
-    """Whether there is no room for so much as a ledger."""
+    """Whether nothing can be written: no room for so much as a ledger, no inode, or read-only."""
     try:
-        return shutil.disk_usage(directory).free < _START_BYTES
+        found = os.statvfs(directory)
     except OSError:
         return False
+    # Some file systems count no inodes: all are zero then.
+    has_no_inode = found.f_files > 0 and found.f_favail == 0
+    is_read_only = bool(found.f_flag & os.ST_RDONLY)
+    return found.f_bavail * found.f_frsize < _START_BYTES or has_no_inode or is_read_only
 
 
 def segments_of(directory: Path) -> Path:

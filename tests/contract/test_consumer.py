@@ -213,6 +213,18 @@ async def test_a_fetch_that_was_waiting_does_not_cancel_who_stops(kafka: KafkaSe
         assert not [c for c in inner._client._conns.values() if c.connected()]
 
 
+async def test_an_end_without_an_answer_leaves_no_fetch_and_no_connection(
+    kafka: KafkaServer,
+) -> None:
+    topic = await make_topic(kafka, 1)
+    async with member_of(kafka, topic, group_id()) as consumer:
+        inner = consumer._consumer
+        await consumer.stop(0)
+        await asyncio.wait([inner._fetcher._fetch_task], timeout=5)
+        assert inner._fetcher._fetch_task.done()
+        assert not [c for c in inner._client._conns.values() if c.connected()]
+
+
 def test_what_is_touched_of_aiokafka_is_there() -> None:
     """A new version that moves one of these fails here, by name."""
     coordinator = group_coordinator.GroupCoordinator
@@ -234,3 +246,5 @@ def test_what_is_touched_of_aiokafka_is_there() -> None:
     assert "self._max_partition_fetch_bytes" in inspect.getsource(fetcher.Fetcher)
     assert "self._position" in inspect.getsource(subscription_state.TopicPartitionState.seek)
     assert callable(AIOKafkaClient._wait_on_metadata)
+    for name in ("self._fetch_task", "self._pending_tasks"):
+        assert name in inspect.getsource(fetcher.Fetcher), name

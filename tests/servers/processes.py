@@ -6,10 +6,12 @@ hangs.
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 CACHE = Path(os.environ.get("SPOOLSINK_CACHE", Path.home() / ".cache" / "spoolsink"))
@@ -17,6 +19,10 @@ KAFKA_JARS = CACHE / "kafka-4.1.0"
 VERSITYGW = CACHE / "versitygw-1.7.0" / "versitygw"
 APICURIO = CACHE / "apicurio-3.0.9"
 PROMTOOL = CACHE / "promtool" / "usr" / "bin" / "promtool"
+
+_PORTS = range(12_000, 32_000)
+"""Below those that a system lends to clients: a server that is away must find its own again, and
+a client that asks for one of them must not happen to talk to itself."""
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -50,10 +56,12 @@ LOG4J = """\
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on at this moment, and that no client is lent."""
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class ServerProcess:

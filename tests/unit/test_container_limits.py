@@ -41,7 +41,7 @@ def record(**fields: object) -> dict[str, Any]:
 def rows_of(form: Format, schema: object, values: Sequence[object]) -> list[Any]:
     writer = WriterSchema.of(schema)
     fields: Any = {WHOLE: values, SCHEMAS: [writer] * len(values)}
-    return form.rows(batch_of(len(values)), {}, fields)
+    return list(form.rows(batch_of(len(values)), {}, fields))
 
 
 def object_of(form: Format, schema: object, rows: Sequence[bytes]) -> bytes:

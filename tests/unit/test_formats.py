@@ -15,7 +15,6 @@ from spoolsink.errors import FormatError
 from spoolsink.formats import make_format
 from spoolsink.formats.compression import make_compressor
 from spoolsink.formats.json_text import encode
-from spoolsink.formats.line_rows import Rows
 from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
 
@@ -32,7 +31,7 @@ def batch_of(
     )  # fmt: skip
 
 
-def body(rows: Rows) -> bytes:
+def body(rows: Sequence[object]) -> bytes:
     assert not any(isinstance(row, FormatError) for row in rows)
     return b"".join(row for row in rows if isinstance(row, bytes))
 
