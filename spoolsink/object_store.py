@@ -14,12 +14,13 @@
 import asyncio
 import base64
 import io
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import urlencode
+
+from zlib_ng.zlib_ng import crc32
 
 from spoolsink.config_model import S3
 from spoolsink.errors import ObjectStoreError, OperatorStoreError, RetryableStoreError
@@ -322,7 +323,7 @@ class _Body(io.BytesIO):
 
 def crc32_of(body: bytes) -> str:
     """As S3 writes it: base64 of four big-endian bytes."""
-    return base64.b64encode(zlib.crc32(body).to_bytes(4)).decode()
+    return base64.b64encode(crc32(body).to_bytes(4)).decode()
 
 
 def _without_expect(request: Any, **_: object) -> None:

@@ -22,7 +22,6 @@ No fsync anywhere: Kafka is the log, and what does not survive is read again.
 import json
 import os
 import struct
-import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -31,6 +30,7 @@ from types import NoneType
 from typing import BinaryIO, NamedTuple
 
 import zstandard
+from zlib_ng.zlib_ng import crc32
 
 from spoolsink.errors import SegmentCorruptError
 from spoolsink.fault_points import reach
@@ -194,7 +194,7 @@ class SegmentWriter:
         before = self.file_bytes
         stored = self._stored(rows)
         fields = _BLOCK.pack(b"B", len(offsets), len(rows), len(stored), offsets[0], offsets[-1])
-        crc = _CRC.pack(zlib.crc32(stored, zlib.crc32(fields)))
+        crc = _CRC.pack(crc32(stored, crc32(fields)))
         header = b"" if self.records else _HEADER.pack(_MAGIC, VERSION, 0)
         self._write(header + fields + crc, stored)
         reach("write.after")
@@ -217,7 +217,7 @@ class SegmentWriter:
         numbers = self.records, self.size_bytes, self.first, self.last
         fields = _FOOTER.pack(b"F", *numbers, raw, len(label)) + label
         footer_size = _CRC.pack(len(fields) + _TAIL.size)
-        self._write(fields + footer_size, _CRC.pack(zlib.crc32(fields + footer_size)))
+        self._write(fields + footer_size, _CRC.pack(crc32(fields + footer_size)))
         reach("footer.after")
         Path(self.path).rename(sealed_path)
         reach("rename.after")
@@ -366,7 +366,7 @@ class _Reader:
         crc = self.take(_CRC.size, "torn block")
         _, count, size, stored_size, first, last = _BLOCK.unpack(fields)
         stored = self.take(stored_size, "torn block")
-        if _CRC.pack(zlib.crc32(stored, zlib.crc32(fields))) != crc:
+        if _CRC.pack(crc32(stored, crc32(fields))) != crc:
             raise self.error("checksum of a block")
         rows = stored if stored_size == size else self._decompressed(stored, size)
         return count, rows, first, last
@@ -380,7 +380,7 @@ class _Reader:
         footer_size, crc = _TAIL.unpack(tail)
         if kind != b"F" or footer_size != self._position - start:
             raise self.error("no whole footer")
-        if zlib.crc32(fields + label + tail[: -_CRC.size]) != crc:
+        if crc32(fields + label + tail[: -_CRC.size]) != crc:
             raise self.error("checksum of the footer")
         if self._position != self.end:
             raise self.error("bytes behind the footer")

@@ -50,6 +50,7 @@ DOORS = {
     "botocore": {"store_session", "store_errors"},
     "lmdb": {"ledger"},
     "zstandard": {"formats", "segment", "restore"},
+    "zlib_ng": {"formats", "segment", "object_store"},
     "prometheus_client": {"metrics", "admin"},
     "yaml": {"config_source"},
     "pydantic": {"config", "config_model", "config_types"},
