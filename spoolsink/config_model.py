@@ -44,8 +44,10 @@ class Security(Section):
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "OAUTHBEARER", "AWS_MSK_IAM"]
         | None
     ) = None
-    """How to log in; needed with a SASL protocol. `GSSAPI` needs the Python library gssapi,
-    `AWS_MSK_IAM` the extra `spoolsink[msk]` and the default AWS chain."""
+    """How to log in; needed with a SASL protocol. `GSSAPI` needs the Python library gssapi (`pip
+    install gssapi`, built with Debian's libkrb5-dev) and takes its ticket or keytab from the
+    environment (`KRB5CCNAME`, `KRB5_CLIENT_KTNAME`); the broker's service is `kafka` at its name.
+    `AWS_MSK_IAM` needs the extra `spoolsink[msk]` and the default AWS chain."""
     username: Text | None = None
     """For PLAIN and SCRAM."""
     password: Secret | None = None

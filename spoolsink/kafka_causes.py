@@ -208,7 +208,7 @@ def _of_tls(error: BaseException) -> tuple[str, bool] | None:
 
 
 _REFUSALS: dict[type[KafkaError], str] = {
-    # A wrong name, password or token; the broker's own words follow, where it has any.
+    # A wrong name, password or token, in the broker's own words where it has any; no ticket.
     SaslAuthenticationFailed: "log-in refused",
     # The listener does not have it: another mechanism, or another listener.
     UnsupportedSaslMechanismError: "log-in refused: this listener has no such sasl_mechanism",
@@ -250,7 +250,7 @@ def _of_the_rest(error: BaseException) -> tuple[str, bool]:
         return _CLOSED, False
     if isinstance(error, KafkaError):
         return str(error), False
-    # SCRAM's proof of the server does not hold, or Kerberos has no ticket.
+    # SCRAM's proof of the server does not hold.
     return f"log-in failed: {error}", True
 
 

@@ -7,7 +7,7 @@ is `kafka` at the broker's name.
 from typing import Any
 
 from aiokafka import conn
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 
 from spoolsink import kafka_tokens
 from spoolsink.config import reveal
@@ -20,9 +20,19 @@ START_ERRORS: tuple[type[Exception], ...] = (
     KafkaError,
     # aiokafka's SCRAM says so of a server that does not know the password itself.
     ValueError,
-    *((conn.gssapi.exceptions.GSSError,) if conn.gssapi is not None else ()),
 )
 """What `start` of a client raises when it cannot log in; a KafkaError for everything else."""
+
+
+class _Ticketed(conn.SaslGSSAPIAuthenticator):  # type: ignore[misc]
+    """What Kerberos refuses is a KafkaError: aiokafka's own tasks survive nothing else."""
+
+    def _step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        try:
+            found: tuple[bytes, bool] | None = super()._step(payload)
+        except conn.gssapi.exceptions.GSSError as error:
+            raise SaslAuthenticationFailed(str(error)) from error
+        return found
 
 
 def client_arguments(settings: Kafka) -> dict[str, Any]:
@@ -51,6 +61,8 @@ def _sasl(settings: Kafka) -> dict[str, Any]:
         return _by_token(TokenProvider(client_credentials(security)))
     if security.sasl_mechanism == "AWS_MSK_IAM":
         return _by_token(TokenProvider(msk_signed(settings.bootstrap_servers)))
+    if security.sasl_mechanism == "GSSAPI":
+        conn.SaslGSSAPIAuthenticator = _Ticketed
     return {
         "sasl_mechanism": security.sasl_mechanism,
         "sasl_plain_username": security.username,

@@ -26,6 +26,9 @@ MIN_SECRET_CHARACTERS = 4
 """Shorter ones would shred every line, and hide nothing."""
 
 _FOREIGN = ("aiohttp", "aiobotocore", "aiokafka", "asyncio", "botocore")
+_REFRESHES = ("aiobotocore.credentials", "botocore.credentials")
+"""Keys that could not be renewed, with a traceback at each try; our own line tells what it is."""
+
 _SPARING_SECONDS = 10.0
 _SPARING_ENTRIES = 1_000
 _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -110,6 +113,9 @@ class _Sparing(logging.Filter):
         """Whether the record is written."""
         if not record.name.startswith(_FOREIGN):
             return True
+        if record.name in _REFRESHES and record.exc_info:
+            record.msg, record.args = f"{record.msg} %s", (record.exc_info[1],)
+            record.exc_info = record.exc_text = None
         said, now = (record.name, str(record.msg)), self._clock()
         if now - self._told.get(said, -_SPARING_SECONDS) < _SPARING_SECONDS:
             return False

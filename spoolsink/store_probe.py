@@ -22,7 +22,7 @@ from spoolsink.errors import (
     OperatorStoreError,
     UploadGoneError,
 )
-from spoolsink.object_store import REFUSED, ObjectStore
+from spoolsink.object_store import REFUSED, ObjectStore, Part
 
 PROBE_NAME = ".spoolsink-probe"
 
@@ -89,7 +89,7 @@ class _Probe:
 
     async def complete(self) -> bool:
         """Complete an upload on the taken key; True when the condition refused it."""
-        upload_id = await self._open_upload()
+        upload_id, part = await self._open_upload(), None
         try:
             part = await self.store.upload_part(self.key, upload_id, 1, _BODY)
             await self.store.complete(self.key, upload_id, [part], create_only=True)
@@ -100,18 +100,22 @@ class _Probe:
                 raise
             return False
         finally:
-            # Gone where it was completed; where it may not be aborted the store's rules end it.
-            await _briefly(self.store.abort(self.key, upload_id))
+            await _briefly(self._end_upload(upload_id, part))
         self.is_ours = True
         return False
 
     async def abort(self) -> None:
         """Whether Abort is allowed, on an upload of our own where one can be had."""
         try:
+            # One that is not there first: where the right is missing none is left open.
+            await self.store.abort(self.key, str(uuid.uuid4()))
+        except ObjectStoreError as error:
+            if error.code in _NOT_HAD:
+                raise
+        try:
             upload_id = await self._open_upload()
         except OperatorStoreError:
-            # Refused, so the right is asked with an upload that is not there.
-            upload_id = str(uuid.uuid4())
+            return
         with suppress(UploadGoneError):
             await self.store.abort(self.key, upload_id)
 
@@ -124,6 +128,15 @@ class _Probe:
         found = await self.store.head(self.key)
         if found is not None and found.modified is not None and found.modified < now - _STALE:
             await self.store.delete(self.key)
+
+    async def _end_upload(self, upload_id: str, part: Part | None) -> None:
+        """Where it may not be aborted it is completed on the taken key, with the same bytes."""
+        try:
+            await self.store.abort(self.key, upload_id)
+        except ObjectStoreError as error:
+            if part is None or error.code not in _NOT_HAD:
+                raise
+            await self.store.complete(self.key, upload_id, [part], create_only=False)
 
     async def _open_upload(self) -> str:
         return await self.store.create_upload(self.key, metadata={}, content_type=_CONTENT_TYPE)

@@ -161,6 +161,18 @@ async def test_without_the_right_to_write_the_others_are_still_told() -> None:
     assert all(rights.values())
 
 
+async def test_without_the_right_to_abort_no_upload_is_left_open() -> None:
+    """It is completed on the key that the probe has taken, and deleted with it."""
+    server = SmallS3(refuses=frozenset({"AbortMultipartUpload"}))
+    async with store_of(server.answer) as store:
+        rights = {right.name: right.is_granted for right in await check_rights(store, "t")}
+        assert rights.pop("AbortMultipartUpload") is False
+        assert all(rights.values())
+        assert (server.objects, server.uploads) == ({}, {})
+        assert await probe_conditional_writes(store, "t")
+    assert (server.objects, server.uploads) == ({}, {})
+
+
 async def test_a_probe_is_written_like_any_object() -> None:
     seen: dict[str, str] = {}
     server = SmallS3()

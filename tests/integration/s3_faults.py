@@ -47,12 +47,14 @@ Fault = Refusal | Silence
 class S3Faults:
     """One proxy. `asked` tells when the present fault was the answer, `handed_on` counts the rest.
 
-    `fault` is for every request, `by_key` for those whose key holds a text.
+    `fault` is for every request, `by_key` for those whose key holds a text, `by_operation` for
+    those of a name.
     """
 
     def __init__(self, s3: S3Server) -> None:
         self.fault: Fault | None = None
         self.by_key: dict[str, Fault] = {}
+        self.by_operation: dict[str, Fault] = {}
         self.asked: list[float] = []
         self.handed_on: Counter[str] = Counter()
         self.in_flight = self.in_flight_peak = 0
@@ -85,13 +87,14 @@ class S3Faults:
         """From here on the server itself is asked."""
         self.fault = None
         self.by_key.clear()
+        self.by_operation.clear()
         self.asked.clear()
         self._mended.set()
         self._mended = asyncio.Event()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         operation = operation_of(request.method, request.query)
-        fault = self.fault or self._of_key(request.path)
+        fault = self.fault or self.by_operation.get(operation) or self._of_key(request.path)
         # Read first: who answers in the middle of a body cuts it off.
         body = await request.read()
         if fault is not None:

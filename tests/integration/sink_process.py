@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,17 +66,23 @@ class SinkProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(
-        self, environ: Mapping[str, str] | None = None, *, keeps_address: bool = False
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        keeps_address: bool = False,
+        within: Sequence[str] = (),
     ) -> None:
         """The address of an earlier run is taken away first, so that it is never asked.
 
-        `keeps_address`: it is that of a process which owns the spool.
+        `keeps_address`: it is that of a process which owns the spool. `within`: a command that
+        becomes the sink (`exec`), so that signals reach it.
         """
         if not keeps_address and self.spool.is_dir():
             self._address.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *within,
                     sys.executable,
                     "-W",
                     "always::ResourceWarning",

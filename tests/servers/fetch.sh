@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What the tests run against, into a cache outside the checkout: $SPOOLSINK_CACHE, else
 # ~/.cache/spoolsink. Apache Kafka and Kafka Connect 4.1.0 and Apicurio Registry 3.0.9 (Maven),
-# versitygw 1.7.0 (Go), Prometheus (Debian's package, unpacked). Chromium and systemd-analyze are
-# installed by apt-get where they are absent. Does nothing when all are there.
+# versitygw 1.7.0 (Go), Prometheus (Debian's package, unpacked), the Python library gssapi 1.12.0.
+# Chromium, systemd-analyze and MIT's KDC are installed by apt-get where they are absent. Does
+# nothing when all are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SPOOLSINK_CACHE:-$HOME/.cache/spoolsink}
@@ -12,6 +13,7 @@ versitygw=$cache/versitygw-1.7.0
 prometheus=$cache/promtool
 apicurio=$cache/apicurio-3.0.9
 dockerfile_utils=$cache/dockerfile-utils-0.16.3
+gssapi=$cache/gssapi-1.12.0
 
 need() {
   command -v "$1" >/dev/null 2>&1 || { echo "make servers: '$1' is missing ($2)" >&2; exit 1; }
@@ -86,3 +88,17 @@ if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/nul
   install chromium "to look at the status page"
 fi
 command -v systemd-analyze >/dev/null 2>&1 || install systemd "to check the units"
+
+PATH=$PATH:/usr/sbin # a KDC's tools are no user's
+command -v krb5kdc >/dev/null 2>&1 || install krb5-kdc "to log in with Kerberos"
+command -v kadmin.local >/dev/null 2>&1 || install krb5-admin-server "to make Kerberos's keys"
+if [ ! -e "$gssapi/.complete" ]; then
+  command -v krb5-config >/dev/null 2>&1 || install libkrb5-dev "to build gssapi"
+  python=$here/../../.venv/bin/python
+  [ -x "$python" ] || { echo "make servers: no .venv (make install)" >&2; exit 1; }
+  echo "building gssapi 1.12.0"
+  # Not optimised: it logs in a few times; 32 s of CPU to build instead of 80.
+  CFLAGS="-O0 -g0" "$python" -m pip install --quiet --disable-pip-version-check --no-binary gssapi \
+    --upgrade --target "$gssapi" gssapi==1.12.0 decorator==5.3.1
+  touch "$gssapi/.complete"
+fi

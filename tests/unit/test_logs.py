@@ -262,6 +262,16 @@ def test_lines_of_many_threads_are_whole() -> None:
     assert {json.loads(line)["message"] for line in lines} == {"x" * 500}
 
 
+def test_keys_that_cannot_be_renewed_are_one_line_without_a_traceback() -> None:
+    stream = begin("text")
+    try:
+        refuse("AccessDenied\nas planned")
+    except ValueError:
+        logging.getLogger("aiobotocore.credentials").warning("Refreshing failed.", exc_info=True)
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith("Refreshing failed. AccessDenied\\nas planned")
+
+
 def test_what_a_library_repeats_is_told_every_ten_seconds() -> None:
     """A broker that is away would fill the disk of the host; our own lines are never held back."""
     now = 0.0
