@@ -33,7 +33,18 @@ MAX_DEMO_SECONDS = 3600
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:], os.environ))
+    try:
+        status = run(sys.argv[1:], os.environ)
+        print(end="", flush=True)  # here, where it can still be told; nothing where it is closed
+    except KeyboardInterrupt:
+        status = EXIT_FAULT
+    except OSError as error:
+        status = EXIT_FAULT
+        if not isinstance(error, BrokenPipeError):  # a reader that has seen enough (`| head`)
+            print(f"spoolsink: {error}", file=sys.stderr)
+        # What is left cannot be written either: the interpreter would try, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from spoolsink.errors import (
     OperatorStoreError,
 )
 from spoolsink.health import HOLD_KINDS
+from spoolsink.records import TopicPartition
 from spoolsink.status import TopicPartitionStatus
 from spoolsink.store_probe import probe_conditional_writes, probe_key
 
@@ -36,6 +38,36 @@ _STORE_SECONDS = 15.0
 _MEMBER_SOURCE = "kafka group"
 _TOPICS_SOURCE = "kafka topics"
 _NO_TOPIC = "the topic does not exist; it is read once it does"
+_KEPT_ENDS = 100
+"""Of a log: a quarter of an hour of one that grows, before ages become coarser."""
+
+
+class LogEnds:
+    """Since when records are in Kafka that were not read: paused, held, or behind (pure).
+
+    What stands below an end was there when the end was seen, so ages are too low by at most the
+    time between two looks. Of very many ends every other one goes, never the oldest.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[TopicPartition, list[tuple[int, float]]] = {}
+
+    def saw(self, tp: TopicPartition, end: int, committed: int, now_seconds: float) -> None:
+        """The log ends there now; what is committed waits no longer. Monotonic seconds."""
+        seen = [one for one in self._seen.get(tp, ()) if committed < one[0] <= end]
+        if end > (seen[-1][0] if seen else committed):
+            seen.append((end, now_seconds))
+        if len(seen) > _KEPT_ENDS:
+            del seen[1::2]
+        self._seen[tp] = seen
+
+    def waiting_since(self, tp: TopicPartition, committed: int) -> float | None:
+        """When the record at `committed` was first known to be there; None where none is."""
+        return next((at for end, at in self._seen.get(tp, ()) if end > committed), None)
+
+    def forget_others(self, tps: Collection[TopicPartition]) -> None:
+        """Others tell of those now."""
+        self._seen = {tp: seen for tp, seen in self._seen.items() if tp in tps}
 
 
 class Watch:
@@ -47,6 +79,7 @@ class Watch:
         self._store_at = time.monotonic() - _STORE_SECONDS
         self._topics_at = time.monotonic() - _TOPIC_SECONDS
         self._missing: set[str] = set()
+        self.ends = LogEnds()
         self.beat = time.monotonic()
         for kind in HOLD_KINDS:
             # Asked at each scrape, also before and between runs: what holds a start is shown too.
@@ -69,6 +102,7 @@ class Watch:
                 tick += 1
                 if tick % _GAUGE_TICKS:
                     continue
+                self._look_at_ends()
                 self._gauges()
                 self._membership()
                 self._all_stopped()
@@ -172,6 +206,14 @@ class Watch:
         if all(a.stopped is not None and a.cuts.is_finished for a in appenders):
             raise AllStoppedError("every topic partition has stopped at a bad record")
 
+    def _look_at_ends(self) -> None:
+        engine = self._engine
+        logs = engine.assignment.logs if engine.assignment else {}
+        self.ends.forget_others(engine.appenders)
+        for tp, appender in engine.appenders.items():
+            if tp in logs and appender.cuts.committed >= 0:
+                self.ends.saw(tp, logs[tp].end, appender.cuts.committed, time.monotonic())
+
     def _gauges(self) -> None:
         engine, gauges = self._engine, self._engine.metrics.gauges
         gauges["spool_bytes"].set(engine.spool.used_bytes)
@@ -217,7 +259,9 @@ def _row(engine: "Engine", appender: Appender) -> TopicPartitionStatus:
     log_range = engine.assignment.logs.get(tp)
     end = None if log_range is None else max(log_range.end, cuts.open.position)
     committed = cuts.committed if cuts.committed >= 0 else None
-    oldest = appender.oldest_arrival()
+    # A record that was not read waits too.
+    waits = [appender.oldest_arrival(), engine.watch.ends.waiting_since(tp, cuts.committed)]
+    oldest = min((since for since in waits if since is not None), default=None)
     state = (
         "stopped"
         if appender.stopped is not None

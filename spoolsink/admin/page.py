@@ -141,7 +141,7 @@ def _verdict(snapshot: Snapshot) -> str:
     if not oldest.unconfirmed_seconds:
         return f"Everything that was read is in S3.{waiting}"
     age, place = _duration(oldest.unconfirmed_seconds), f"{oldest.topic}-{oldest.partition}"
-    return f"The oldest record that is not in S3 yet was read {age} ago ({place}).{waiting}"
+    return f"The oldest record that is not in S3 yet has waited {age} ({place}).{waiting}"
 
 
 def _facts(sink: Operated, snapshot: Snapshot) -> Table:

@@ -3,6 +3,7 @@
 import argparse
 
 from spoolsink.config_model import Config
+from spoolsink.config_records import TOPIC, TOPIC_ALLOWED
 from spoolsink.errors import ConfigError
 from spoolsink.restore.selection import Selection, parse_time
 
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def selected(config: Config, options: argparse.Namespace) -> Selection:
     """Raises ConfigError, each problem with the argument's name."""
     problems: list[str] = []
+    if not TOPIC.fullmatch(options.to_topic):
+        problems.append(f"--to-topic: found '{options.to_topic}'; allowed: {TOPIC_ALLOWED}")
     topic = _topic(config, options.topic, problems)
     times = {"--from": options.from_, "--until": options.until}
     found: dict[str, int | None] = {}

@@ -88,7 +88,7 @@ async def test_a_page_of_200_topic_partitions_lives_without_being_loaded_again(
         await page.evaluate("window.isTheSame = true")
         await expect(page.locator("#state")).to_have_text("RUNNING")
         await expect(page.locator("#topic-partitions tbody tr")).to_have_count(TOPIC_PARTITIONS)
-        await expect(page.locator("#verdict")).to_contain_text("not in S3 yet was read")
+        await expect(page.locator("#verdict")).to_contain_text("not in S3 yet has waited")
         await expect(page.locator("#facts")).to_contain_text("Open S3 partitions200 of 50,000")
         await expect(page.locator("#counted")).to_have_text("200 running")
         await expect(page.locator("#objects")).to_be_hidden()

@@ -100,7 +100,7 @@ async def test_the_page_shows_state_lag_spool_holds_and_errors_at_first_sight(
     for cells in (
         "<td>State</td><td>RUNNING</td>",
         "<td>Lag</td><td>40 records</td>",
-        "The oldest record that is not in S3 yet was read 12 s ago (orders-0)",
+        "The oldest record that is not in S3 yet has waited 12 s (orders-0)",
         "<td>Open S3 partitions</td><td>6 of 50,000</td>",
         "stops at 9.0 GiB, goes on at 7.0 GiB, leaves 1.0 GiB free",
         'max="10737418240" high="9663676416" value="3145728"',

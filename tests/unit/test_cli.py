@@ -1,5 +1,8 @@
 """The command line as a user meets it."""
 
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +65,42 @@ def test_what_a_file_names_and_cannot_be_used_is_status_2(
 @pytest.mark.parametrize("arguments", [[], ["run", "x.yaml"], ["check"], ["nonsense"]])
 def test_bad_arguments_are_status_2(arguments: list[str]) -> None:
     assert spoolsink(*arguments).returncode == 2
+
+
+def test_an_answer_that_cannot_be_written_is_one_line_and_status_1(tmp_path: Path) -> None:
+    path = tmp_path / "sink.yaml"
+    path.write_text(f"{BASE}spool: {{directory: '{tmp_path}/spool'}}\n")
+    command = [sys.executable, "-m", "spoolsink", "spool", "ls", str(path)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (1, "spoolsink: [Errno 28] No space left on device\n")
+
+
+def test_a_reader_that_has_seen_enough_is_told_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "sink.yaml"
+    path.write_text(f"{BASE}spool: {{directory: '{tmp_path}/spool'}}\n")
+    command = [sys.executable, "-m", "spoolsink", "spool", "ls", str(path)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_interrupt_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "sink.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        path.write_text(BASE.replace("localhost:9092", f"127.0.0.1:{port}"))
+        command = [sys.executable, "-m", "spoolsink", "check", "--connect", str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            silent.settimeout(60)
+            silent.accept()[0].close()  # it has got so far
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"Traceback" not in errors

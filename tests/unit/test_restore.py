@@ -390,6 +390,8 @@ async def test_the_pace_is_kept_and_lost_time_is_not_made_up() -> None:
         ("--to-topic t --from yesterday", "--from: found 'yesterday'"),
         ("--to-topic t --from 2021-01-02 --until 2021-01-01", "--until: must be behind --from"),
         ("--to-topic t --from-offset 9 --until-offset 9", "--until-offset: must be above"),
+        ("--to-topic a/b", "--to-topic: found 'a/b'; allowed: letters"),
+        ("--to-topic=", "--to-topic: found ''; allowed: letters"),
         ("--to-topic t --topic another", "--topic: found 'another'; allowed: orders"),
     ],
 )

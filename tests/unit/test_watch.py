@@ -6,7 +6,7 @@ from spoolsink.engine import Engine
 from spoolsink.errors import RetryableStoreError
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
-from spoolsink.watch import Watch
+from spoolsink.watch import LogEnds, Watch, rows
 from tests.unit.builders import TP, config_of, docs
 from tests.unit.fake_kafka import FakeBroker
 from tests.unit.process import Process
@@ -63,3 +63,42 @@ async def test_an_engine_that_has_ended_tells_of_no_topic_partition() -> None:
     found = {s.name: s.value for m in engine.metrics.registry.collect() for s in m.samples}
     assert "spoolsink_lag_records" not in found
     assert found["spoolsink_open_partitions"] == 0
+
+
+async def test_records_that_nobody_reads_wait_for_s3_too() -> None:
+    """Found in review: a paused sink with records in Kafka told 0 s for hours."""
+    broker = FakeBroker()
+    broker.write(TP, docs("a"))
+    process = Process(broker, start_from="latest")
+    await process.join(TP)
+    await process.turn()
+    engine = engine_of(FakeStore())
+    engine.appenders, engine.assignment = process.appenders, process.assignment
+    engine.watch._look_at_ends()
+    assert rows(engine)[0].unconfirmed_seconds == 0
+    broker.write(TP, docs("aa"))
+    process.assignment.logs.update(await process.group.log_ranges([TP]))
+    engine.watch._look_at_ends()
+    assert rows(engine)[0].unconfirmed_seconds > 0
+
+
+def test_a_record_waits_from_the_first_end_above_it_until_it_is_committed() -> None:
+    ends = LogEnds()
+    for end, now in ((10, 1.0), (10, 2.0), (20, 3.0)):
+        ends.saw(TP, end, 0, now)
+    assert [ends.waiting_since(TP, at) for at in (0, 9, 10, 19, 20)] == [1.0, 1.0, 3.0, 3.0, None]
+
+
+def test_a_log_that_was_cut_off_has_nothing_waiting_above_its_end() -> None:
+    ends = LogEnds()
+    ends.saw(TP, 10, 5, 1.0)
+    ends.saw(TP, 5, 5, 2.0)
+    assert ends.waiting_since(TP, 5) is None
+
+
+def test_of_very_many_ends_few_are_kept_and_the_oldest_among_them() -> None:
+    ends = LogEnds()
+    for number in range(1, 10_000):
+        ends.saw(TP, number, 0, float(number))
+    assert ends.waiting_since(TP, 0) == 1.0
+    assert len(ends._seen[TP]) <= 100
