@@ -1,5 +1,5 @@
 """`python -m spoolsink` is the command `spoolsink`."""
 
-from spoolsink.cli import main
+from spoolsink.entry import main
 
 main()

@@ -54,8 +54,6 @@ class BadRecords:
             before = between
             if self.policy.stops or rejected.must_stop or in_a_row == most:
                 return rejected
-        if encoded.offsets or bad:
-            self._in_a_row = in_a_row if bad and before == len(good) else 0
         return None
 
     async def send(self, batch: Batch, encoded: Encoded, end: int) -> None:
@@ -68,7 +66,8 @@ class BadRecords:
             await self.policy.topic.send(batch, passed)
 
     def count(self, batch: Batch, encoded: Encoded, position: int) -> None:
-        """What the position has passed of the batch without placing it."""
+        """What the position has passed of the batch without placing it; the rest comes again."""
+        self._pass(encoded, position)
         topic, counters = batch.tp.topic, self._metrics.counters
         for rejected in encoded.rejected:
             if not batch.start <= rejected.offset < position:
@@ -77,8 +76,19 @@ class BadRecords:
                 counters["dead_letters"].labels(topic).inc()
             else:
                 counters["records_skipped"].labels(topic, rejected.error.stage).inc()
-        if encoded.nulls_skipped and position >= encoded.next_offset:
-            counters["records_skipped"].labels(topic, "null").inc(encoded.nulls_skipped)
+        if encoded.nulls_skipped:
+            below = batch.values[: bisect_left(batch.offsets, position)]
+            counters["records_skipped"].labels(topic, "null").inc(below.count(None))
+
+    def _pass(self, encoded: Encoded, position: int) -> None:
+        bad = [rejected.offset for rejected in encoded.rejected if rejected.offset < position]
+        letters = set(bad)  # those under a prefix are among the offsets that were written
+        written = reversed(encoded.offsets[: encoded.row_of(position)])
+        good = next((offset for offset in written if offset not in letters), None)
+        if good is None:
+            self._in_a_row += len(bad)
+        else:
+            self._in_a_row = len(bad) - bisect_left(bad, good)
 
     def is_reread(self, batch: Batch) -> bool:
         """Whether a damaged batch is fetched again first: another fetch may go elsewhere."""

@@ -26,6 +26,7 @@ _BROKEN_REFERENCE = re.compile(r"\$\{[^}]*\}?")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 """Of the core schema's those that are printed as they are written: `+5` may be a password."""
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -129,6 +130,9 @@ class _Reader:
                 self._problem(line, "a key must be a word")
                 continue
             key = str(key_node.value)
+            if _SURROGATE.search(key):
+                self._problem(line, f"a key is no text: {key!a}")
+                continue
             if key in found:
                 first = self._source.lines[*path, key]
                 dotted = ".".join(map(str, (*path, key)))
@@ -140,7 +144,12 @@ class _Reader:
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> object:
         line = node.start_mark.line + 1
-        text = self._replaced(str(node.value), line, ".".join(map(str, path)))
+        dotted = ".".join(map(str, path))
+        text = self._replaced(str(node.value), line, dotted)
+        if _SURROGATE.search(text):
+            # Of an escape (`\ud800`), or of a variable whose bytes are not UTF-8.
+            self._problem(line, f"{dotted}: half a character (a lone surrogate) is no text")
+            return ""
         if getattr(node, "style", None) is not None:
             return text  # quoted: always text
         if text in _WORDS:
@@ -168,11 +177,15 @@ class _Reader:
 
     def _file(self, name: str, line: int, dotted: str) -> str:
         try:
-            return Path(name).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
+            with Path(name).open(encoding="utf-8") as file:
+                text = file.read(MAX_FILE_BYTES + 1)
+        except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             self._problem(line, f"{dotted}: cannot read {name}: {reason}")
             return ""
+        if len(text) > MAX_FILE_BYTES:
+            self._problem(line, f"{dotted}: {name} has more than 1 MiB")
+        return text[:MAX_FILE_BYTES].rstrip("\r\n")
 
     def _problem(self, line: int, text: str) -> None:
         self._source.problems.append((line, text))

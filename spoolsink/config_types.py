@@ -21,6 +21,9 @@ _BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_MAX_SECONDS = 36_500 * 86_400.0
+_MAX_BYTES = 2.0**60
+"""Beyond both, libraries below overflow; digits without end are infinity to a float."""
 
 
 class Section(BaseModel):
@@ -39,7 +42,10 @@ def parse_duration(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refused("a duration such as 250ms, 30s, 10m, 1h or 1d")
-    return float(match[1]) * _SECONDS[match[2]]
+    seconds = float(match[1]) * _SECONDS[match[2]]
+    if seconds > _MAX_SECONDS:
+        raise refused("a duration of at most 36500d")
+    return seconds
 
 
 def parse_size(value: object) -> int:
@@ -49,7 +55,10 @@ def parse_size(value: object) -> int:
     match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise refused("a size such as 64KiB, 8MiB, 2GiB or 1MB")
-    return int(float(match[1]) * _BYTES[match[2]])
+    size_bytes = float(match[1]) * _BYTES[match[2]]
+    if size_bytes > _MAX_BYTES:
+        raise refused("a size of at most 1048576TiB")
+    return int(size_bytes)
 
 
 def _positive(parse: Callable[[object], float]) -> Callable[[object], float]:

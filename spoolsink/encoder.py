@@ -111,6 +111,7 @@ class Side:
         paths: Sequence[Path],
         is_checked: bool,
         needs_schemas: bool = False,
+        keeps_digits: bool = False,
     ) -> None:
         self._is_json = isinstance(converter, JsonConverter)
         self._is_bytes = name == "bytes"
@@ -119,7 +120,10 @@ class Side:
         self._needs_whole = WHOLE in paths
         self._schemas = converter if needs_schemas and _has_schemas(converter) else None
         self._is_checked = is_checked
-        self._decoder = FieldDecoder(self._paths) if self._is_json and self._paths else None
+        self._keeps_digits = keeps_digits
+        self._decoder = None
+        if self._is_json and self._paths:
+            self._decoder = FieldDecoder(self._paths, keeps_digits=keeps_digits)
 
     def read(
         self, data: Sequence[bytes | None], batch: Batch
@@ -155,7 +159,8 @@ class Side:
         if self._decoder is not None:
             columns.update(self._decoder.columns(data, walk))
         if self._needs_whole:
-            columns[WHOLE] = [None if value is None else decode(value) for value in data]
+            keeps = self._keeps_digits
+            columns[WHOLE] = [v if v is None else decode(v, keeps_digits=keeps) for v in data]
         return columns
 
     def _unreadable(self, data: Sequence[bytes | None]) -> dict[int, ConversionError]:

@@ -197,3 +197,14 @@ class AdminError(SpoolsinkError):
 
 class AllStoppedError(SpoolsinkError):
     """Every topic partition of the process has stopped at a bad record: nothing is left to do."""
+
+
+def shown(value: object, characters: int) -> str:
+    """The beginning of a value, for an error's text.
+
+    Python refuses to print integers of thousands of digits, which a class of the user may return.
+    """
+    try:
+        return repr(value)[:characters]
+    except ValueError:
+        return f"{type(value).__name__} that cannot be printed"

@@ -8,7 +8,8 @@ A short ASCII string beside the committed offset (Kafka allows 4,096 UTF-16 unit
 
 1. `decode(encode(m)) == m`, and no other string decodes to `m`.
 2. A string that begins with our mark and another version raises; anything else that is not
-   exactly ours decodes to None: it is foreign, and the caller decides.
+   exactly ours decodes to None: it is foreign, and the caller decides. The checksum is against
+   damage, not against whoever may commit: numbers and their order are checked as well.
 """
 
 import re
@@ -16,6 +17,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import NamedTuple
 
 from spoolsink.errors import MetadataVersionError
@@ -24,7 +26,10 @@ VERSION = "s1"
 _FIELD_COUNT = 7
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _VERSIONED = re.compile(r"s[0-9]+;")
-_MARK = re.compile(r"([0-9a-z]+):([0-9a-z]+):([0-9a-f]{16}):([0-9a-z]+)")
+_NUMBER = "([0-9a-z]{1,13})"
+_MARK = re.compile(f"{_NUMBER}:{_NUMBER}:([0-9a-f]{{16}}):{_NUMBER}")
+_MAX_NUMBER = 2**63 - 1
+"""Of Kafka's offsets and times; 13 digits in base 36."""
 
 
 class Mark(NamedTuple):
@@ -106,9 +111,13 @@ def decode(text: str) -> CommitMetadata | None:
         or crc != _crc(body)
     ):
         return None
-    cuts = [_decode_mark(mark) for mark in fields[5].split(",")] if fields[5] else []
-    floor = _decode_mark(fields[6]) if fields[6] else None
-    return CommitMetadata(Identity(*fields[1:5]), tuple(cuts), floor)
+    texts = [*(fields[5].split(",") if fields[5] else []), *([fields[6]] if fields[6] else [])]
+    marks = [mark for mark in map(_decode_mark, texts) if mark is not None]
+    if len(marks) != len(texts) or any(a.offset >= b.offset for a, b in pairwise(marks)):
+        return None
+    floor = marks.pop() if fields[6] else None
+    found = CommitMetadata(Identity(*fields[1:5]), tuple(marks), floor)
+    return found if encode(found) == text else None
 
 
 def _encode_mark(mark: Mark) -> str:
@@ -116,13 +125,14 @@ def _encode_mark(mark: Mark) -> str:
     return ":".join(numbers)
 
 
-def _decode_mark(text: str) -> Mark:
+def _decode_mark(text: str) -> Mark | None:
     match = _MARK.fullmatch(text)
     if match is None:
-        # The checksum held, so our own encoder wrote it: a bug, not damage.
-        raise RuntimeError(f"unreadable mark in commit metadata: {text!r}")
-    offset, records, digest, instant = match.groups()
-    return Mark(int(offset, 36), int(records, 36), digest, int(instant, 36))
+        return None
+    offset, records, instant = (int(match[group], 36) for group in (1, 2, 4))
+    if max(offset, records, instant) > _MAX_NUMBER:
+        return None
+    return Mark(offset, records, match[3], instant)
 
 
 def _base36(number: int) -> str:

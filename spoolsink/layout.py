@@ -58,7 +58,10 @@ def render_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        try:
+            return str(value)
+        except ValueError as error:  # thousands of digits
+            raise LayoutError("an integer that is too long for a path") from error
     if isinstance(value, float) and math.isfinite(value):
         return json.dumps(value)
     if isinstance(value, Decimal):

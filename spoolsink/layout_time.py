@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from spoolsink.errors import LayoutError
+from spoolsink.errors import LayoutError, shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
@@ -27,6 +27,8 @@ _DAY_MS = 86_400_000
 _CACHE_ENTRIES = 16_384
 _ALIKE_GRAINS = 200
 """Looked at one by one, minutes mostly, before each record is: an hour's batch has 60."""
+_WHOLE_MINUTES_FROM_MS = 63_593_070_000
+"""1972-01-07: since then every zone is whole minutes off UTC, Africa/Monrovia as the last one."""
 _MAX_MS = 1 << 63
 """Of Kafka's own timestamps; Python refuses to print numbers of thousands of digits in an error."""
 
@@ -102,7 +104,8 @@ def instant_of(value: object, unit: str, zone: tzinfo) -> int | None:
     try:
         return _instant(value, unit, zone)
     except (ValueError, OverflowError, ArithmeticError) as error:
-        raise LayoutError(f"cannot be read as a time: {str(value)[:80]!r}") from error
+        text = repr(value[:80]) if isinstance(value, str) else shown(value, 80)
+        raise LayoutError(f"cannot be read as a time: {text}") from error
 
 
 def parse_iso(text: str) -> datetime:
@@ -126,7 +129,9 @@ def _instant(value: object, unit: str, zone: tzinfo) -> int:
         return _ms_of(datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001 (zone follows)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise ValueError("no number, text or time")  # noqa: TRY004 (one error for every misfit)
-    instant_ms = Decimal(value) * UNIT_MS[unit]
+    # As it was written: 1625392801.1 has no exact binary float, and a floor would show it.
+    number = Decimal(repr(value)) if isinstance(value, float) else value
+    instant_ms = number * UNIT_MS[unit]
     if abs(instant_ms) >= _MAX_MS:
         raise ValueError("no time of any clock")
     return math.floor(instant_ms)
@@ -169,7 +174,7 @@ class TimeFormat:
     def render(self, instant_ms: int) -> str:
         """The rendered time; raises LayoutError outside years 1 to 9999."""
         grain = self._grain_ms
-        if instant_ms < 0:
+        if instant_ms < _WHOLE_MINUTES_FROM_MS:
             return self._rendered(instant_ms)
         found = self._cache.get(instant_ms // grain)
         if found is None:
@@ -186,7 +191,7 @@ class TimeFormat:
         """
         grain = self._grain_ms
         low, high = min(instants_ms), max(instants_ms)
-        if low < 0:
+        if low < _WHOLE_MINUTES_FROM_MS:
             return [self.render(instant) for instant in instants_ms]
         if low // grain == high // grain:
             return self.render(low)

@@ -195,7 +195,7 @@ class Ledger:
                 rows = dict(transaction.cursor())
         except _UNREADABLE:
             return None
-        return rows if all(_is_signed(key, value) for key, value in rows.items()) else None
+        return rows if all(_is_ours(key, value) for key, value in rows.items()) else None
 
     def _is_sound(self) -> bool:
         """The structure of `data.mdb`, read as plain bytes: nothing in it can hurt us so."""
@@ -307,9 +307,30 @@ def _sign(key: bytes, fields: Sequence[Any]) -> bytes:
     return body + _CRC.pack(zlib.crc32(key + body))
 
 
-def _is_signed(key: bytes, value: bytes) -> bool:
-    body, crc = value[: -_CRC.size], value[-_CRC.size :]
-    return body.startswith(_VERSION) and _CRC.pack(zlib.crc32(key + body)) == crc
+def _is_ours(key: bytes, value: bytes) -> bool:
+    """Whether we could have written the row: a checksum alone is no signature."""
+    try:
+        fields = json.loads(value[len(_VERSION) : -_CRC.size])
+        if _sign(key, fields) != value:
+            return False
+        return key == (_upload_key_by(fields) if key.startswith(b"u") else _cut_key_by(fields))
+    except (ValueError, RecursionError, TypeError, struct.error):
+        return False
+
+
+def _upload_key_by(fields: Sequence[Any]) -> bytes:
+    """Raises ValueError or TypeError for what is no upload."""
+    object_key, upload_id = fields
+    return _upload_key((object_key, upload_id))
+
+
+def _cut_key_by(fields: Sequence[Any]) -> bytes:
+    """Raises ValueError, TypeError or struct.error for what is no cut."""
+    topic, partition, start, (end, records, digest, instant_ms), numbers = fields
+    counts = (partition, start, end, records, instant_ms, *numbers)
+    if not isinstance(digest, str) or not all(type(count) is int for count in counts):
+        raise TypeError("a field of another type")
+    return b"c" + str.encode(topic) + b"\0" + _PLACE.pack(partition, start)
 
 
 def _key_of(cut: LocalCut) -> bytes:

@@ -183,6 +183,8 @@ def _make_encoder(
     unwrap = None if form.needs_schemas else getattr(value, "document", None)
     if unwrap is not None:
         value = JsonConverter()
+    # What no double has of a number a decimal may have.
+    keeps_digits = any(c.type.startswith("decimal") for c in config.format.columns or ())
     return Encoder(
         unwrap=unwrap,
         dead_letter=dead_letter_row if records.dead_letter.prefix is not None else None,
@@ -192,12 +194,14 @@ def _make_encoder(
             paths=(*layout.value_paths, *form.value_paths),
             is_checked=True,
             needs_schemas=form.needs_schemas,
+            keeps_digits=keeps_digits,
         ),
         keys=Side(
             records.key,
             key,
             paths=(*layout.key_paths, *form.key_paths),
             is_checked=records.form == "full",
+            keeps_digits=keeps_digits,
         ),
         layout=layout,
         form=form,

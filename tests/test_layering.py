@@ -29,6 +29,7 @@ ROWS = [
     {"progress", "audit", "restore"},
     {
         "cli",
+        "entry",
         "__main__",
         "demo",
         "demo_records",

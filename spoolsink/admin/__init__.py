@@ -219,7 +219,10 @@ class Admin:
         return respond(refusal(503, "; ".join(reasons) or "not ready", reasons=reasons))
 
     async def _flush(self, call: _Call) -> web.Response:
-        text = call.query.get("wait", [None])[0]
+        wishes = call.query.get("wait", [])
+        if len(wishes) > 1:
+            return respond(refusal(400, "wait: given more than once"))
+        text = wishes[0] if wishes else None
         if text is None:
             self._sink.begin_flush()
             return respond(Answer(202, {"status": "accepted"}))

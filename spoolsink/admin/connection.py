@@ -26,7 +26,8 @@ MAX_BODY_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 SLOW_CLIENT_SECONDS = 60.0
 
-_MAX_HEADERS = 128
+_MAX_HEADERS = 4096
+"""The bytes are counted by us; so many cannot be in them."""
 _LINGERING_SECONDS = 2.0
 """How long more of a refused body is taken, so that the client gets to read why."""
 

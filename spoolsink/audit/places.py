@@ -15,10 +15,12 @@ from spoolsink.store_probe import probe_key
 
 _NAME = re.compile(
     r"(?P<topic>[A-Za-z0-9._-]+)\+(?P<partition>\d{1,10})\+(?P<first>\d{10,19})"
-    r"(?:\+(?P<last>\d{10,19}))?(?:\+[0-9a-f]{8})?(?:\.[^/]*)?"
+    r"(?:\+(?P<last>\d{10,19}))?(?:\+[0-9a-f]{8})?(?:\.[^/]*)?",
+    re.ASCII,
 )
 _NUMBERS = ("partition", "first-offset", "last-offset", "records", "cut")
 _MAX_NUMBER = 2**63 - 1
+_MAX_PARTITION = 2**31 - 1
 
 
 class Named(NamedTuple):
@@ -146,10 +148,13 @@ def read(key: str, named: Named, metadata: Mapping[str, str]) -> Stored | Unknow
     )
 
 
-def _named(directory: str, match: re.Match[str]) -> Named:
-    last = match["last"]
-    tp = TopicPartition(match["topic"], int(match["partition"]))
-    return Named(tp, directory, int(match["first"]), None if last is None else int(last))
+def _named(directory: str, match: re.Match[str]) -> Named | None:
+    """None where a number is none of Kafka's."""
+    partition, first, last = int(match["partition"]), int(match["first"]), match["last"]
+    if partition > _MAX_PARTITION or max(first, int(last or 0)) > _MAX_NUMBER:
+        return None
+    tp = TopicPartition(match["topic"], partition)
+    return Named(tp, directory, first, None if last is None else int(last))
 
 
 def _number(text: str | None) -> int | None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
+from typing import Self
 
 import msgspec
 
@@ -20,6 +21,9 @@ from spoolsink.records import Headers
 _SKIM = msgspec.json.Decoder(msgspec.Raw)
 _DECODE = msgspec.json.Decoder()
 _LINE_ENDS = re.compile(rb"[\r\n]")
+_NOT_IN_STRUCTS = re.compile(r"""[\x00-\x1f"\\]""")
+"""Names with such characters msgspec refuses for a struct's fields."""
+
 _SPARE_FRAMES = 32
 """Checked this much deeper in the stack than where fields are read: nesting counts frames, and
 what passes the check must not fail there."""
@@ -28,12 +32,33 @@ _INT_DIGITS = 4300
 """Python reads no longer texts as an int, since that takes time by the square of their length."""
 
 
-def decode(data: bytes) -> object:
-    """One document as plain data; raises ConversionError."""
+class WrittenFloat(float):
+    """A number of a document that also knows its text: a double has 16 digits of it."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Of JSON's grammar; raises msgspec.DecodeError for what no double can hold."""
+        found = super().__new__(cls, text)
+        if math.isinf(found):
+            raise msgspec.DecodeError("out of range")
+        found.text = text
+        return found
+
+
+_DECODE_WRITTEN = msgspec.json.Decoder(float_hook=WrittenFloat)
+
+
+def decode(data: bytes, *, keeps_digits: bool = False) -> object:
+    """One document as plain data; raises ConversionError.
+
+    `keeps_digits`: its numbers with a point or an exponent are `WrittenFloat`s.
+    """
     try:
-        return _DECODE.decode(data)
+        return (_DECODE_WRITTEN if keeps_digits else _DECODE).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _decode_slowly(data)
+        return _decode_slowly(data, _written_number if keeps_digits else _number)
 
 
 def check(values: Sequence[bytes], *, is_ascii: bool = False) -> None:
@@ -88,16 +113,21 @@ def lines(values: Sequence[bytes]) -> list[bytes]:
 class FieldDecoder:
     """A column for each of a few fields, decoding nothing else of the documents."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], *, keeps_digits: bool = False) -> None:
+        """`keeps_digits` as in `decode`."""
         self._paths = paths
+        self._keeps_digits = keeps_digits
         names = list(dict.fromkeys(path[0] for path in paths))
         attributes = {name: f"f{index}" for index, name in enumerate(names)}
+        self._is_whole = any(map(_NOT_IN_STRUCTS.search, names))
+        renamed = {attribute: name for name, attribute in attributes.items()}
         self._struct = msgspec.defstruct(
             "Fields",
             [(attribute, object, None) for attribute in attributes.values()],
-            rename={attribute: name for name, attribute in attributes.items()},
+            rename=None if self._is_whole else renamed,
         )
-        self._decoder = msgspec.json.Decoder(self._struct)
+        hook = WrittenFloat if keeps_digits else None
+        self._decoder = msgspec.json.Decoder(self._struct, float_hook=hook)
         self._tops: dict[str, Callable[[object], object]] = {
             name: attrgetter(attribute) for name, attribute in attributes.items()
         }
@@ -114,6 +144,8 @@ class FieldDecoder:
         return columns
 
     def _decoded(self, values: Sequence[bytes | None]) -> list[object]:
+        if self._is_whole:
+            return list(map(self._decoded_slowly, values))
         try:
             return list(map(self._decoder.decode, values))  # type: ignore[arg-type]
         except (TypeError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -127,7 +159,7 @@ class FieldDecoder:
             return self._decoded_slowly(value)
 
     def _decoded_slowly(self, value: bytes | None) -> object:
-        tree = None if value is None else decode(value)
+        tree = None if value is None else decode(value, keeps_digits=self._keeps_digits)
         if isinstance(tree, list):
             # Items are reached by number, as names of an object would be.
             tree = {str(index): item for index, item in enumerate(tree)}
@@ -159,7 +191,12 @@ def _number(text: str) -> float | Decimal:
     return Decimal(text) if math.isinf(number) else number
 
 
-def _decode_slowly(data: bytes, number: Callable[[str], object] = _number) -> object:
+def _written_number(text: str) -> WrittenFloat | Decimal:
+    number = _number(text)
+    return number if isinstance(number, Decimal) else WrittenFloat(text)
+
+
+def _decode_slowly(data: bytes, number: Callable[[str], object]) -> object:
     try:
         return json.loads(
             data.decode(),

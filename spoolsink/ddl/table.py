@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Union
 
+from spoolsink.config_format import whole_kind
 from spoolsink.config_model import Config
 from spoolsink.ddl.columns import ProjectedPath, plain_name, projected
 from spoolsink.errors import ConfigError
@@ -29,9 +30,9 @@ _FULL = (
 _FULL_TYPED = (
     ("topic", "string"), ("partition", "int"), ("offset", "long"), ("timestamp", "timestamp"),
     ("timestamp_type", "string"), ("key", "string"), ("headers", "binary headers"),
-    ("tombstone", "boolean"),
+    ("value", "string"), ("tombstone", "boolean"),
 )  # fmt: skip
-"""As Avro and Parquet; the value has the type that its schema gives it."""
+"""As Avro and Parquet; a value that is not held whole has the type that its schema gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,12 @@ def _full_columns(config: Config) -> tuple[tuple[DataColumn, ...], list[str]]:
     types = dict(_FULL_TYPED if is_typed else _FULL)
     if is_typed and config.records.key == "bytes":
         types["key"] = "bytes"
-    left_out = ["left out: value (its type is its schema's)"] if is_typed else []
+    left_out = []
+    if is_typed and (whole := whole_kind(config)) is None:
+        del types["value"]
+        left_out.append("left out: value (its type is its schema's)")
+    elif is_typed and whole == "bytes":
+        types["value"] = "bytes"
     return tuple(DataColumn(name, kind, (name,)) for name, kind in types.items()), left_out
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
 
-from spoolsink.errors import FormatError
+from spoolsink.converters.json import WrittenFloat
+from spoolsink.errors import FormatError, shown
 from spoolsink.layout_template import Path, parse_path
 from spoolsink.layout_time import parse_iso
 from spoolsink.records import NO_TIMESTAMP, Batch, last_header
@@ -122,8 +123,8 @@ def _fitted_one(column: Column, found: object) -> object:
     try:
         return None if found is None else column.fit(found)
     except _MISFIT:
-        shown = repr(found)[:_SHOWN_CHARACTERS]
-        return FormatError(f"column {column.name}: found {shown}; allowed: {column.type}")
+        text = shown(found, _SHOWN_CHARACTERS)
+        return FormatError(f"column {column.name}: found {text}; allowed: {column.type}")
 
 
 def _raw(
@@ -226,14 +227,18 @@ def _timestamp(found: object) -> datetime:
     return _EPOCH + timedelta(milliseconds=_whole(_LONG_BITS)(found))
 
 
+def _digits(found: float) -> str:
+    """As its producer wrote them, where that is known; else those that it prints."""
+    return found.text if isinstance(found, WrittenFloat) else repr(found)
+
+
 def _decimal_fit(precision: int, scale: int) -> Callable[[object], Decimal]:
     quantum = Decimal(1).scaleb(-scale)
 
     def fit(found: object) -> Decimal:
         if isinstance(found, bool) or not isinstance(found, int | float | Decimal | str):
             raise TypeError("no number")
-        # Of a float the digits that it prints, as its producer wrote them.
-        number = Decimal(repr(found) if isinstance(found, float) else found)
+        number = Decimal(_digits(found) if isinstance(found, float) else found)
         if not number.is_finite() or (number.adjusted() >= precision - scale and number != 0):
             raise ValueError("out of range")
         exact = number.quantize(quantum, context=_EXACT)

@@ -117,8 +117,12 @@ class _Restore:
         ids = await group.ids({source, target})
         if target not in ids.ids:
             raise ConfigError([f"--to-topic: the topic {target} does not exist"])
+        if source == target:
+            log.warning("%s is sent back into itself: a sink that reads it writes it again", source)
         count = len(await group.topic_partitions([target]))
-        if source in ids.ids and self._selection.partition is None:
+        if self._selection.partition is not None:
+            self._demand(count, self._selection.partition + 1)
+        elif source in ids.ids:
             needed = len(await group.topic_partitions([source]))
             self._demand(count, needed)
         return self._selection.identity(self._config, ids.ids[target]), count

@@ -408,3 +408,9 @@ async def test_the_port_is_free_again_after_stop() -> None:
     again = Admin(FakeSink(), listen=address, token=None)
     assert await again.start() == address
     await again.stop()
+
+
+async def test_a_flush_with_two_waits_is_refused(open_port: Open) -> None:
+    port = await open_port()
+    assert (await port.json("POST /flush?wait=0s&wait=bad"))[0] == 400
+    assert port.sink.flushes == 0

@@ -1,9 +1,18 @@
 """What is not written: bad records, nulls, batches that were refused."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from spoolsink.bad_records import BadRecordPolicy
 from spoolsink.cut import RepeatLoss
+from spoolsink.encoder import Rejected
+from spoolsink.errors import DeadLetterAwayError
 from spoolsink.records import Batch, Refusal
 from spoolsink.rotation import RotationReason
-from tests.unit.builders import Bench, batch_of, body_of, docs
+from spoolsink.spool.files import CHUNK_BYTES
+from tests.unit.builders import Bench, Clock, batch_of, body_of, docs, memory_spool, policies_of
 from tests.unit.test_appender import first_run, promised
 
 TOO_LARGE = Refusal("too_large", "decompresses to more than 64 MiB", 5)
@@ -217,6 +226,53 @@ async def test_so_many_bad_records_in_a_row_stop_the_topic_partition() -> None:
     assert bench.appender.stopped is not None
     assert bench.appender.stopped.offset == 5
     assert bench.ranges == [(0, 5)]
+
+
+class LettersAway:
+    """A dead letter topic that does not answer until it is told to."""
+
+    is_away = True
+
+    async def send(self, _batch: Batch, _rejected: Sequence[Rejected]) -> None:
+        if self.is_away:
+            raise DeadLetterAwayError("no answer")
+
+
+async def test_bad_records_that_are_read_again_count_once_in_a_row() -> None:
+    letters, clock = LettersAway(), Clock()
+    policy = BadRecordPolicy(stops=False, are_letters=True, max_in_a_row=3, topic=letters)
+    policies = replace(policies_of(clock), bad_records=policy)
+    bench = Bench(clock=clock, policies=policies)
+    batch = batch_of([b"{bad", b"{bad"])
+    for _ in range(3):
+        with pytest.raises(DeadLetterAwayError):
+            await bench.append(batch)
+    letters.is_away = False
+    await bench.append(batch)
+    assert bench.appender.stopped is None
+    await bench.append(batch_of([b"{bad"], 2))
+    assert bench.appender.stopped is not None
+
+
+async def test_bad_records_before_one_that_had_no_room_count_once_in_a_row() -> None:
+    spool = memory_spool(max_bytes=CHUNK_BYTES)
+    bench = Bench(spool=spool, records={"on_error": "skip", "max_errors_in_a_row": 4})
+    batch = batch_of([b"{", b"{", *docs("a", 100), b"{", b"{"])
+    for _ in range(3):
+        assert not await bench.append(batch)
+    assert bench.appender.stopped is None
+
+
+async def test_nulls_that_were_passed_are_counted_though_the_rest_had_no_room() -> None:
+    bench = Bench(
+        spool=memory_spool(max_bytes=CHUNK_BYTES + 100),
+        records={"on_null_value": "skip"},
+        rotate={"records": 1},
+    )
+    batch = batch_of([None, *docs("a"), None, *docs("a", 100), None])
+    assert not await bench.append(batch)
+    assert bench.cuts.open.position == 2
+    assert bench.counted("records_skipped", "orders", "null") == 1
 
 
 async def test_a_good_record_between_begins_the_count_anew() -> None:

@@ -43,7 +43,7 @@ def test_check_refuses_a_bad_file_with_status_2_and_all_its_problems(tmp_path: P
 UNUSABLE = {
     "records: {value: 'no.such:Class'}": "records: cannot load 'no.such:Class'",
     "layout: {partitioner: 'no.such:Class'}": "layout.partitioner: ",
-    "records: {value: avro}": "records: avro needs schema_file",
+    "records: {value: avro}": "avro: needs schema_file, or records.schema_registry.url",
     "records: {value_options: {framd: true}}": "did you mean 'framed'?",
     "records: {value: avro, value_options: {schema_file: /no/such}}": "/no/such: No such file",
 }

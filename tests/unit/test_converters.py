@@ -104,6 +104,15 @@ def test_what_stands_beside_a_document_does_not_change_its_fields() -> None:
     assert decoder.columns([b'"text"', beyond, None], walk)["a",] == [None, 1, None]
 
 
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\x01"])
+def test_a_field_is_found_whatever_stands_in_its_name(name: str) -> None:
+    decoder = FieldDecoder([(name, "x"), ("c",)])
+    document = json.dumps({name: {"x": 1}, "c": 2}).encode()
+    values = [document, b"5", None, b'[{"x": 1}]']
+    found = decoder.columns(values, walk)
+    assert found == {(name, "x"): [1, None, None, None], ("c",): [2, None, None, None]}
+
+
 def test_fields_come_as_columns() -> None:
     decoder = FieldDecoder([("user", "id"), ("0",), ("a.b",), ("items", "1", "x")])
     values = [b'{"user":{"id":7},"a.b":"dot","items":[1,{"x":2}]}', b"[5]", b"3", None]

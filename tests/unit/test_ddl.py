@@ -273,7 +273,27 @@ def test_the_full_form_as_avro_is_read_by_the_names_of_its_writer() -> None:
     for field in schema["fields"]:
         wanted = types[field["name"]]
         assert field["type"][1] == (wanted[1] if isinstance(wanted, list) else wanted), field
+    assert types.keys() == {field["name"] for field in schema["fields"]}
+
+
+@pytest.mark.parametrize("kind", ["avro", "parquet"])
+@pytest.mark.parametrize(
+    ("value", "column"), [("json", "`value` string"), ("bytes", "`value` binary")]
+)
+def test_values_that_the_full_form_holds_whole_are_a_column(
+    kind: str, value: str, column: str
+) -> None:
+    config = config_of(records={"form": "full", "value": value}, format={"type": kind})
+    (text,) = statements(config, "athena")
+    assert f"  {column},\n" in text
+    assert "left out" not in text
+
+
+def test_values_with_a_schema_of_their_own_are_left_out_of_the_full_form() -> None:
+    records = {"form": "full", "value": "avro", "value_options": {"schema_file": "x.avsc"}}
+    (text,) = statements(config_of(records=records, format={"type": "parquet"}), "athena")
     assert "-- left out: value (its type is its schema's)" in text
+    assert "`value`" not in text
 
 
 def test_a_column_of_avro_has_the_type_that_is_written() -> None:

@@ -84,6 +84,23 @@ def test_fields_of_key_value_header_and_time_are_placed_together() -> None:
     assert list(encode(batch, layout=layout, records={"key": "json"}).places) == ["x/7/y/12"]
 
 
+@pytest.mark.parametrize("path", ["value.d", "value.in.d", "key"])
+def test_a_decimal_column_has_every_digit_that_its_producer_wrote(path: str) -> None:
+    columns = [{"name": "d", "type": "decimal(38,2)", "path": path}]
+    numbers = (b"12345678901234567.89", b"99999999999999.995", b"1e400", b"1e-400", b"1.5", b"7")
+    batch = batch_of(
+        [b'{"d":%s,"in":{"d":%s}}' % (number, number) for number in numbers], keys=numbers
+    )
+    encoded = encode(
+        batch,
+        records={"key": "json"},
+        format={"type": "csv", "columns": columns},
+        layout={"partition": ""},
+    )
+    assert list(encoded.rows) == [b"12345678901234567.89\n", b"1.50\n", b"7.00\n"]
+    assert [rejected.offset for rejected in encoded.rejected] == [1, 2, 3]
+
+
 def test_a_key_that_would_be_too_long_is_an_error_of_its_record() -> None:
     batch = batch_of([*docs("a"), b'{"p":"%s"}' % (b"x" * 1100), *docs("b")])
     encoded = encode(batch)
@@ -198,7 +215,7 @@ def test_what_the_check_accepts_and_the_reader_does_not_is_that_records_error(
 ) -> None:
     """No such document is known; the process must live through the first one."""
 
-    def picky(data: bytes) -> object:
+    def picky(data: bytes, **_: bool) -> object:
         if b"odd" in data:
             raise ConversionError("cannot be read")
         return json.loads(data)

@@ -12,11 +12,20 @@ NUMBERS = st.integers(0, 2**63 - 1)
 MARKS = st.builds(
     Mark, NUMBERS, NUMBERS, st.text("0123456789abcdef", min_size=16, max_size=16), NUMBERS
 )
+IDENTITY = st.builds(Identity, NAMES, NAMES, NAMES, NAMES)
+
+
+def _metadata(identity: Identity, marks: list[Mark], *, has_floor: bool) -> CommitMetadata:
+    in_order = sorted(marks)
+    floor = in_order.pop() if has_floor and in_order else None
+    return CommitMetadata(identity, tuple(in_order), floor)
+
+
 METADATA = st.builds(
-    CommitMetadata,
-    st.builds(Identity, NAMES, NAMES, NAMES, NAMES),
-    st.lists(MARKS, max_size=5).map(tuple),
-    st.none() | MARKS,
+    _metadata,
+    IDENTITY,
+    st.lists(MARKS, max_size=6, unique_by=lambda mark: mark.offset),
+    has_floor=st.booleans(),
 )
 
 

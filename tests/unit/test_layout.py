@@ -12,7 +12,7 @@ from spoolsink.converters.json import FieldDecoder, decode
 from spoolsink.errors import LayoutError
 from spoolsink.layout import Layout, Placed, directory_of, hive_escape, object_key, walk
 from spoolsink.layout_template import check_template
-from spoolsink.layout_time import instant_of, zone_of
+from spoolsink.layout_time import TimeFormat, instant_of, zone_of
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
 
 NOON = int(datetime(2026, 7, 4, 12, 34, 56, 789_000, UTC).timestamp() * 1000)
@@ -294,3 +294,16 @@ def test_times_are_read_as_rfc_3339_and_iso_8601_write_them(text: str, hour: int
 def test_the_hour_24_is_an_error_on_every_python(text: str) -> None:
     with pytest.raises(LayoutError):
         instant_of(text, "auto", UTC)
+
+
+def test_a_float_of_seconds_is_the_time_that_was_written() -> None:
+    assert instant_of(1625392801.1, "s", UTC) == 1_625_392_801_100
+
+
+def test_an_offset_of_seconds_does_not_make_a_rendering_depend_on_the_one_before() -> None:
+    def rendered(*instants: int) -> list[str]:
+        form = TimeFormat("%H:%M", zone_of("Africa/Monrovia"), None)
+        return [form.render(instant) for instant in instants]
+
+    low, high = 86_400_000, 86_400_000 + 59_000
+    assert rendered(low, high) == rendered(high, low)[::-1]

@@ -51,7 +51,7 @@ def test_the_wheel_says_its_licence_its_command_and_what_it_needs(wheel: zipfile
     metadata = email.message_from_bytes(wheel.read(f"{where}/METADATA"))
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Version"] == PROJECT["version"] == __version__
-    assert b"spoolsink = spoolsink.cli:main" in wheel.read(f"{where}/entry_points.txt")
+    assert b"spoolsink = spoolsink.entry:main" in wheel.read(f"{where}/entry_points.txt")
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
     assert len(metadata.get_all("Requires-Dist") or []) == len(ASKED)
 
