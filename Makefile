@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-.PHONY: help install fmt lint servers test demo bench large bench-quick chaos check clean soak model \
+.PHONY: help install fmt lint servers test demo bench bench-compare large bench-quick chaos check clean soak model \
   reference docs dist licences audit-dependencies dashboards deb
 
 help: ## print the targets
@@ -36,17 +36,28 @@ test: lint servers ## lint, then every test, on real Kafka and S3
 demo: install ## the whole pipeline on this machine, with an embedded Kafka and S3
 	$(VENV)/bin/spoolsink demo
 
-bench: install servers ## records per CPU-second, and memory with up to 10,000 S3 partitions
-	$(PYTHON) -m benchmarks throughput --repeats 3
-	$(PYTHON) -m benchmarks memory
+BENCH = $(PYTHON) -m benchmarks
+CONNECT = $(if $(PLUGIN),--connect-plugin $(PLUGIN))
+bench: install servers build/bench/.installed build/quix/.installed ## all of benchmarks/, about an hour; PLUGIN=DIR with an S3 sink for Connect
+	$(BENCH) throughput --repeats 3
+	$(BENCH) memory $(CONNECT)
+	$(BENCH) rivals --repeats 3 $(CONNECT)
+	$(BENCH) scaling
+	$(BENCH) recovery
 	$(PYTHON) -m benchmarks.formats pairs
 	$(PYTHON) -m benchmarks.formats memory --records 200000
+	for name in memory rivals scaling; do build/bench/bin/python -m benchmarks.draw \
+	  "$$(ls benchmarks/results/*-$$name.json | tail -1)" docs/images || exit 1; done
+
+REPEATS ?= 3
+bench-compare: install servers ## this checkout against BASE=revision, in turn: ratios; REPEATS=3
+	$(BENCH) compare --base $(or $(BASE),$(error BASE=revision is missing)) --repeats $(REPEATS)
 
 large: install servers ## one object of 5 GiB: memory, disk, requests
 	$(PYTHON) -m benchmarks.large
 
 bench-quick: install servers ## the same with little data: does it all work
-	$(PYTHON) -m benchmarks quick
+	$(BENCH) quick
 
 SECONDS ?= 60
 chaos: install servers ## sinks, Kafka and S3 under faults, SECONDS=60 long; SEED= for one of before
@@ -54,9 +65,10 @@ chaos: install servers ## sinks, Kafka and S3 under faults, SECONDS=60 long; SEE
 
 HISTORIES ?= 1000000
 
-soak: install ## a million simulated histories on all cores, and the larger exhaustive search
+soak: install servers ## a million simulated histories, the larger exhaustive search, the kill matrix
 	$(PYTHON) -m tests.simulation.soak $(HISTORIES)
 	$(PYTHON) -m tests.exhaustive
+	$(PYTHON) -m tests.crash.kill_matrix --seconds 3600
 
 model: ## check the protocol's model with spin, and that its weakened variants are refuted
 	docs/model/check.sh
