@@ -3,11 +3,12 @@
 `time` order: the records' times run through the S3 partitions one after the other, as events do.
 `mixed` order: neighbours lie in different S3 partitions, and each S3 partition in one topic
 partition only, so that as many segments are open as there are S3 partitions.
+`spread` order: the same, and each S3 partition is an hour: also for sinks that know time only.
 """
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -21,10 +22,13 @@ START_MS = 1_767_225_600_000
 HOUR_MS = 3_600_000
 _WORDS = 997
 _TEXT_BYTES = 1 << 20
-_MIN_SIZE_BYTES = 150
+_MIN_SIZE_BYTES = 100
 _ASK_SECONDS = 30.0
+_SEND_SECONDS = 300.0
+"""A thousand new topic partitions on a busy machine take a minute."""
 
-Order = Literal["time", "mixed"]
+
+Order = Literal["time", "mixed", "spread"]
 
 
 class Row(NamedTuple):
@@ -50,8 +54,8 @@ class DataSet:
     def __post_init__(self) -> None:
         if self.size_bytes < _MIN_SIZE_BYTES:
             raise ValueError(f"records have at least {_MIN_SIZE_BYTES} bytes")
-        if self.order == "mixed" and self.places < self.partitions:
-            raise ValueError("mixed order needs an S3 partition for each topic partition")
+        if self.order != "time" and self.places < self.partitions:
+            raise ValueError(f"{self.order} order needs an S3 partition for each topic partition")
         if self.records < self.places:
             raise ValueError("every S3 partition needs a record")
 
@@ -89,6 +93,8 @@ class DataSet:
     def _time_of(self, number: int, place: int) -> int:
         if self.order == "mixed":
             return number
+        if self.order == "spread":
+            return place * HOUR_MS + number % HOUR_MS
         # Within the hour of its S3 partition, growing.
         first = -(-place * self.records // self.places)
         count = -(-(place + 1) * self.records // self.places) - first
@@ -106,10 +112,22 @@ def _text(rng: random.Random) -> memoryview:
 
 def produce(data: DataSet, bootstrap_servers: str) -> str:
     """A new topic with all records in it, acknowledged; returns its name."""
+    topic = new_topic(data, bootstrap_servers)
+    send(data, data.rows(), topic, bootstrap_servers)
+    return topic
+
+
+def new_topic(data: DataSet, bootstrap_servers: str) -> str:
+    """Its name; it is empty."""
     topic = f"bench-{uuid.uuid4().hex[:8]}"
     admin = AdminClient({"bootstrap.servers": bootstrap_servers})
     created = admin.create_topics([NewTopic(topic, data.partitions, 1)])
     created[topic].result(_ASK_SECONDS)
+    return topic
+
+
+def send(data: DataSet, rows: Iterable[Row], topic: str, bootstrap_servers: str) -> None:
+    """Returns when all are acknowledged; a topic partition keeps the order of the rows."""
     producer = Producer(
         {
             "bootstrap.servers": bootstrap_servers,
@@ -121,11 +139,10 @@ def produce(data: DataSet, bootstrap_servers: str) -> str:
             "enable.idempotence": True,
         }
     )
-    for row in data.rows():
+    for row in rows:
         _send(producer, topic, row)
-    if producer.flush(_ASK_SECONDS):
+    if producer.flush(_SEND_SECONDS):
         raise RuntimeError("Kafka did not take all records")
-    return topic
 
 
 def _send(producer: Producer, topic: str, row: Row) -> None:

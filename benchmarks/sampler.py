@@ -19,8 +19,9 @@ _YARDSTICK_TURNS = 100_000
 class Sampler:
     """Samples in a thread from `start` to `stop`; peaks count the process and its children."""
 
-    def __init__(self, pid: int, spool: Path) -> None:
+    def __init__(self, pid: int, spool: Path | None = None) -> None:
         self.rss_peak_bytes = 0
+        self.pss_peak_bytes = 0
         self.spool_peak_bytes = 0
         self._yardsticks: list[float] = [_yardstick()]
         self._process = psutil.Process(pid)
@@ -70,10 +71,22 @@ class Sampler:
         if count % _SLOW_EVERY == 0:
             self._children = self._process.children(recursive=True)
             self._yardsticks.append(_yardstick())
+            pss = sum(_pss_bytes(process.pid) for process in (self._process, *self._children))
+            self.pss_peak_bytes = max(self.pss_peak_bytes, pss)
         rss = sum(process.memory_info().rss for process in (self._process, *self._children))
         self.rss_peak_bytes = max(self.rss_peak_bytes, rss)
-        if count % _DISK_EVERY == 0:
+        if self._spool is not None and count % _DISK_EVERY == 0:
             self.spool_peak_bytes = max(self.spool_peak_bytes, bytes_in(self._spool))
+
+
+def _pss_bytes(pid: int) -> int:
+    """0 where the process has ended, or the kernel tells it to root only."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    found = next((line for line in text.splitlines() if line.startswith("Pss:")), "Pss: 0 kB")
+    return int(found.split()[1]) * 1024
 
 
 def _yardstick() -> float:

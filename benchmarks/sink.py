@@ -22,10 +22,16 @@ Samples = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
 
 
 class SinkProcess:
-    """Owned by one measurement; `directory` is empty before and keeps log, YAML and spool."""
+    """Owned by one measurement; `directory` is empty before and keeps log, YAML and spool.
 
-    def __init__(self, directory: Path, config: Mapping[str, object]) -> None:
+    The code is that of `checkout`, else of the current directory.
+    """
+
+    def __init__(
+        self, directory: Path, config: Mapping[str, object], checkout: Path | None = None
+    ) -> None:
         self.spool = directory / "spool"
+        self._checkout = checkout
         self._log = directory / "sink.log"
         self._config = directory / "sink.yaml"
         self._settings = config
@@ -40,14 +46,23 @@ class SinkProcess:
 
     def start(self) -> None:
         """Returns when the admin port is open; raises RuntimeError with the log's end."""
+        self.launch()
+        self.wait_until_up()
+
+    def launch(self) -> None:
+        """The first half of `start`; also again, after the process has ended."""
+        (self.spool / "admin.address").unlink(missing_ok=True)
         spool = {**_section(self._settings, "spool"), "directory": str(self.spool)}
         admin = {"listen": "127.0.0.1:0"}
         self._config.write_text(yaml.safe_dump({**self._settings, "spool": spool, "admin": admin}))
         command = [sys.executable, "-m", "spoolsink", "run", str(self._config), "--quiet"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and file)
-                command, stdout=log, stderr=log, start_new_session=True
+                command, stdout=log, stderr=log, start_new_session=True, cwd=self._checkout
             )
+
+    def wait_until_up(self) -> None:
+        """The second half of `start`."""
         address = self.spool / "admin.address"
         deadline = time.monotonic() + START_SECONDS
         while not address.exists() or not address.read_text().strip():

@@ -11,8 +11,12 @@ from benchmarks.data import DataSet
 TIME_TEMPLATE = "year={time:%Y}/month={time:%m}/day={time:%d}/hour={time:%H}"
 FIELD_TEMPLATE = "place={value.place}"
 
+# Milliseconds as JSON has them, or the text that Avro's timestamps become.
+_TIME = "coalesce(make_timestamp(try_cast(at_ms as bigint) * 1000), try_cast(at_ms as timestamp))"
+_HOUR = f"strftime({_TIME}, '/year=%Y/month=%m/day=%d/hour=%H/')"
 _PLACES = {
-    "time": "strftime(make_timestamp(at_ms * 1000), '/year=%Y/month=%m/day=%d/hour=%H/')",
+    "time": _HOUR,
+    "spread": _HOUR,
     "mixed": "'/place=' || place || '/'",
 }
 _QUERY = """
@@ -20,7 +24,7 @@ select count(*), count(distinct id), min(id), max(id),
        count(*) filter (where not contains(filename, {place}))
 from read_json('{files}', format = 'newline_delimited', filename = true,
                hive_partitioning = false,
-               columns = {{id: 'bigint', place: 'varchar', at_ms: 'bigint'}})
+               columns = {{id: 'bigint', place: 'varchar', at_ms: 'varchar'}})
 """
 _ASK_SECONDS = 30.0
 
@@ -51,12 +55,18 @@ class Written:
         return found
 
 
-def written_in(bucket: Path, data: DataSet) -> Written:
-    """Read every object of the bucket, past the S3 server."""
-    files = [path for path in bucket.rglob("*.json*") if path.is_file()]
+def written_in(
+    bucket: Path, data: DataSet, *, ending: str = ".json*", is_placed: bool = True
+) -> Written:
+    """Read every object of the bucket, past the S3 server.
+
+    Not `is_placed`: the layout is another's, and nothing is said of places.
+    """
+    files = [path for path in bucket.rglob(f"*{ending}") if path.is_file()]
     if not files:
         return Written(0, 0, -1, -1, 0, 0, 0)
-    query = _QUERY.format(place=_PLACES[data.order], files=f"{bucket}/**/*.json*")
+    place = _PLACES[data.order] if is_placed else "''"
+    query = _QUERY.format(place=place, files=f"{bucket}/**/*{ending}")
     with duckdb.connect() as connection:
         row = connection.execute(query).fetchone()
     assert row is not None
