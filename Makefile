@@ -38,9 +38,10 @@ demo: install ## the whole pipeline on this machine, with an embedded Kafka and 
 
 BENCH = $(PYTHON) -m benchmarks
 CONNECT = $(if $(PLUGIN),--connect-plugin $(PLUGIN))
-bench: install servers ## records per CPU-second, and memory with up to 10,000 S3 partitions
+bench: install servers ## records per CPU-second, also of each format, and memory with up to 10,000 S3 partitions
 	$(BENCH) throughput --repeats 3
 	$(BENCH) memory
+	$(PYTHON) -m benchmarks.formats pairs
 
 bench-all: install servers build/bench/.installed build/quix/.installed ## rivals, scaling, recovery, formats, plots: an hour; PLUGIN=DIR: Connect's S3 sink
 	$(BENCH) throughput --repeats 3

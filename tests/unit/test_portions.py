@@ -29,8 +29,8 @@ def test_portions_are_the_batch_and_each_goes_on_where_the_last_ended(records: i
 
 def test_dear_records_make_small_portions_at_once() -> None:
     portions = Portions()
-    portions.took(FIRST_RECORDS, FIRST_RECORDS * SECONDS / 100)
-    assert portions.records == 100
+    portions.took(FIRST_RECORDS, FIRST_RECORDS * SECONDS / 50)
+    assert portions.records == 50
     portions.took(1, 10.0)
     assert portions.records == MIN_RECORDS
 
@@ -45,5 +45,5 @@ def test_what_is_learnt_holds_within_the_batch() -> None:
     portions, seen = Portions(), []
     for part in portions.of([batch_of(2 * FIRST_RECORDS)]):
         seen.append(len(part))
-        portions.took(len(part), len(part) * SECONDS / 128)
-    assert seen == [FIRST_RECORDS, 128, 128]
+        portions.took(len(part), len(part) * SECONDS / 32)
+    assert seen == [FIRST_RECORDS, 32, 32]
