@@ -61,7 +61,7 @@ def full_rows(
     """The envelope: topic, partition, offset, timestamp, timestamp_type, key, headers, value."""
 
     def rows(batch: Batch, keys: Fields, values: Fields) -> RowColumn | Rows:
-        key_texts = _texts(batch.keys, keys, is_json=is_key_json)
+        key_texts = _key_texts(batch.keys, keys, is_json=is_key_json)
         value_texts = _texts(batch.values, values, is_json=is_value_json)
         start = b'{"topic":%s,"partition":%d,"offset":' % (
             encode(batch.tp.topic),
@@ -127,6 +127,14 @@ def _texts(raw: Sequence[bytes | None], column: Fields, *, is_json: bool) -> Row
         b"null" if data is None else _guarded(encode, value)
         for data, value in zip(raw, column[WHOLE], strict=True)
     ]
+
+
+def _key_texts(raw: Sequence[bytes | None], column: Fields, *, is_json: bool) -> RowColumn | Rows:
+    """Nothing beside a key says that there is none: the document `null` gets a space in front."""
+    if not is_json:
+        return _texts(raw, column, is_json=False)
+    marked = [b" null" if data is not None and data.strip() == b"null" else data for data in raw]
+    return _texts(marked, column, is_json=True)
 
 
 def _text_or_base64(data: bytes) -> object:

@@ -16,6 +16,7 @@ Unpack = Callable[[str], bytes]
 """From the text of a field in JSON to the bytes of the record."""
 
 _NULL = "null"
+"""No key; a key that is the document `null` has white space in front."""
 _TOMBSTONE = 'null,"tombstone":true'
 _SCAN = json.JSONDecoder().raw_decode
 
@@ -62,7 +63,7 @@ def parse_line(line: bytes, unpack_key: Unpack, unpack_value: Unpack) -> Restore
             offset=offset,
             timestamp=timestamp,
             is_log_append=kind == "log_append",
-            key=None if key.strip() == _NULL else unpack_key(key),
+            key=None if key == _NULL else unpack_key(key),
             headers=[(header["key"], _header(header["value"])) for header in headers],
             value=None if value == _TOMBSTONE else unpack_value(value),
         )

@@ -17,6 +17,7 @@ from spoolsink.formats.compression import make_compressor
 from spoolsink.formats.json_text import encode
 from spoolsink.layout_template import WHOLE
 from spoolsink.records import Batch, Headers, TimestampType, TopicPartition
+from spoolsink.restore.record import parse_line, unpacker
 
 
 def batch_of(
@@ -160,3 +161,13 @@ def test_gzip_bodies_do_not_carry_the_time() -> None:
     compressor = make_compressor("gzip", 9)
     packed = compressor.compress(b"x") + compressor.flush()
     assert packed[4:8] == b"\0\0\0\0"
+
+
+@pytest.mark.parametrize("key", [b"null", b" null", b"null ", None, b'"null"', b"1"])
+def test_a_key_that_is_the_document_null_is_told_from_no_key(key: bytes | None) -> None:
+    full = make_format("jsonl", value="json", key="json", form="full")
+    [row] = full.rows(batch_of([b"{}"], [key]), {}, {})
+    assert isinstance(row, bytes)
+    as_it_was = unpacker("json")
+    found = parse_line(row.rstrip(b"\n"), as_it_was, as_it_was).key
+    assert (found if found is None else found.strip()) == (key if key is None else key.strip())
