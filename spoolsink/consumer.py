@@ -102,12 +102,7 @@ class GroupConsumer:
         Without `joins` only questions can be asked.
         """
         settings = self._settings
-        try:
-            with self._causes.of_start() as causes:
-                await self._consumer.start()
-        except kafka_security.START_ERRORS as error:
-            where = ", ".join(settings.bootstrap_servers)
-            raise kafka_causes.start_error(error, causes, where) from error
+        await self._causes.started(self._consumer.start, settings.bootstrap_servers)
         if not joins:
             return
         coordinator = self._consumer._coordinator  # noqa: SLF001 (tests/contract names it)

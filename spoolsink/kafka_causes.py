@@ -10,7 +10,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -28,6 +28,7 @@ from aiokafka.errors import (
 )
 
 from spoolsink.errors import BrokerRefusedError, ConsumerError
+from spoolsink.kafka_security import START_ERRORS
 from spoolsink.kafka_tokens import TokenRefusedError, TokenUnavailableError
 
 _CLIENT_LOG = "aiokafka"
@@ -83,6 +84,14 @@ class Causes(logging.Filter):
         """The last one that does not go away by itself, since a broker answered last."""
         self._starting: list[Cause] | None = None
         self._told: set[Cause] = set()
+
+    async def started(self, start: Callable[[], Awaitable[None]], servers: Sequence[str]) -> None:
+        """Run an aiokafka client's `start`; raises ConsumerError that says every cause known."""
+        try:
+            with self.of_start() as causes:
+                await start()
+        except START_ERRORS as error:
+            raise start_error(error, causes, ", ".join(servers)) from error
 
     @contextmanager
     def of_start(self) -> Iterator[list[Cause]]:

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from spoolsink import batch_tap, kafka_causes, kafka_security
+from spoolsink import batch_tap, kafka_causes, kafka_security, kafka_stop
 from spoolsink.config_model import Kafka
 from spoolsink.errors import ConsumerError, OffsetsGoneError
 from spoolsink.records import Batch, TopicPartition
@@ -49,20 +49,12 @@ class LogReader:
 
     async def start(self) -> None:
         """Connect; raises ConsumerError where no broker answers."""
-        try:
-            with self._causes.of_start() as causes:
-                await self._consumer.start()
-        except kafka_security.START_ERRORS as error:
-            where = ", ".join(self._settings.bootstrap_servers)
-            raise kafka_causes.start_error(error, causes, where) from error
+        await self._causes.started(self._consumer.start, self._settings.bootstrap_servers)
 
     async def stop(self) -> None:
         """Close, however long Kafka takes."""
         try:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await self._consumer.stop()
-        except (TimeoutError, KafkaError):
-            return
+            await kafka_stop.stop(self._consumer, _STOP_SECONDS)
         finally:
             self._causes.close()
 

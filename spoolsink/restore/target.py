@@ -73,12 +73,7 @@ class Target:
 
     async def start(self) -> None:
         """Connect and fence a former run; raises ConsumerError."""
-        try:
-            with self._causes.of_start() as causes:
-                await self._producer.start()
-        except kafka_security.START_ERRORS as error:
-            where = ", ".join(self._settings.bootstrap_servers)
-            raise kafka_causes.start_error(error, causes, where) from error
+        await self._causes.started(self._producer.start, self._settings.bootstrap_servers)
 
     async def stop(self) -> None:
         """What is open is aborted, by the next run or the broker where it cannot be now."""
