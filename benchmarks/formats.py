@@ -6,11 +6,9 @@ Every object is read back with a library that did not write it, and every record
 """
 
 import argparse
-import shutil
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,15 +19,14 @@ import fastavro
 
 from benchmarks.codings import CodedSet, columns, value_options
 from benchmarks.data import Order, produce
-from benchmarks.runs import Case, Servers, config_of, make_bucket, running_servers
+from benchmarks.runs import Case, Servers, config_of, one_sink, running_servers
 from benchmarks.sampler import Sampler
 from benchmarks.sink import Samples, SinkProcess, total
 from benchmarks.verify import Group
 
 MIB = 1024 * 1024
 EXIT_NOT_VERIFIED = 1
-_RUN_SECONDS = 900.0
-_LOOK_SECONDS = 0.1
+_WAIT = {"seconds": 900.0, "look_seconds": 0.1}
 _PARTITIONS = 4
 _MEMORY_PLACES = 1_000
 _WITH_COLUMNS = ("csv", "avro", "parquet")
@@ -84,19 +81,12 @@ class Run:
 def measure_pair(pair: Pair, data: CodedSet, servers: Servers) -> Run:
     """Raises RuntimeError when the sink does not get to the end."""
     topic = produce(data, servers.kafka.bootstrap_servers)
-    name = f"form-{uuid.uuid4().hex[:8]}"
-    directory = servers.directory / name
-    directory.mkdir()
-    make_bucket(servers.s3, name)
-    sink = SinkProcess(directory, _config_of(pair, data, topic, name, servers))
-    group = Group(servers.kafka.bootstrap_servers, f"spoolsink-{name}", topic, data.partitions)
-    try:
+
+    def configure(name: str) -> dict[str, object]:
+        return _config_of(pair, data, topic, name, servers)
+
+    with one_sink("form", configure, topic, data.partitions, servers) as (sink, group, name):
         return _run(pair, data, sink, group, servers.s3.root / name)
-    finally:
-        group.close()
-        sink.kill()
-        shutil.rmtree(directory)
-        shutil.rmtree(servers.s3.root / name)
 
 
 def _config_of(
@@ -123,9 +113,9 @@ def _run(pair: Pair, data: CodedSet, sink: SinkProcess, group: Group, bucket: Pa
         all_open = data.order == "time" or open_peak >= data.places
         return all_open and total(samples, "spoolsink_records_total") >= data.records
 
-    _until(sink, is_read)
+    sink.until(is_read, **_WAIT)
     sink.flush()
-    _until(sink, lambda: group.committed() == ends)
+    sink.until(lambda: group.committed() == ends, **_WAIT)
     cpu, high = sampler.cpu_seconds() - startup, sampler.high_water_bytes()
     wall, samples = time.monotonic() - began, sink.samples()
     sink.stop()
@@ -142,15 +132,6 @@ def _run(pair: Pair, data: CodedSet, sink: SinkProcess, group: Group, bucket: Pa
         stall_seconds=_longest_stall(samples),
         problems=problems_of(pair, files, data.records),
     )
-
-
-def _until(sink: SinkProcess, ask: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _RUN_SECONDS
-    while not ask():
-        sink.check()
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not at the end after {_RUN_SECONDS:.0f} s")
-        time.sleep(_LOOK_SECONDS)
 
 
 def _buckets(samples: Samples) -> list[tuple[str, float]]:

@@ -5,17 +5,15 @@ disk holds less than half of it (lz4); the spool and the store hold it whole.
 """
 
 import argparse
-import shutil
 import sys
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.data import DataSet, produce
-from benchmarks.runs import Case, Servers, config_of, make_bucket, running_servers
+from benchmarks.runs import Case, Servers, config_of, one_sink, running_servers
 from benchmarks.sampler import Sampler
 from benchmarks.sink import Samples, SinkProcess, total
 from benchmarks.verify import Group
@@ -26,8 +24,7 @@ _VALUE_BYTES = 65_535
 """And a newline behind each."""
 
 _BATCH_BYTES = 512 * 1024
-_RUN_SECONDS = 3600.0
-_LOOK_SECONDS = 0.2
+_WAIT = {"seconds": 3600.0, "look_seconds": 0.2}
 _STORE_TIMEOUT = "10m"
 """The test's store copies all parts of an upload when it is completed."""
 
@@ -70,19 +67,12 @@ def data_of(size_mib: int) -> DataSet:
 def measure_large(data: DataSet, part_bytes: int, servers: Servers) -> Large:
     """Raises RuntimeError when the sink does not get to the end."""
     topic = produce(data, servers.kafka.bootstrap_servers)
-    name = f"large-{uuid.uuid4().hex[:8]}"
-    directory = servers.directory / name
-    directory.mkdir()
-    make_bucket(servers.s3, name)
-    sink = SinkProcess(directory, _config_of(data, topic, name, part_bytes, servers))
-    group = Group(servers.kafka.bootstrap_servers, f"spoolsink-{name}", topic, 1)
-    try:
+
+    def configure(name: str) -> dict[str, object]:
+        return _config_of(data, topic, name, part_bytes, servers)
+
+    with one_sink("large", configure, topic, 1, servers) as (sink, group, name):
         return _run(data, part_bytes, sink, group, servers.s3.root / name)
-    finally:
-        group.close()
-        sink.kill()
-        shutil.rmtree(directory)
-        shutil.rmtree(servers.s3.root / name)
 
 
 def _config_of(
@@ -107,10 +97,12 @@ def _run(data: DataSet, part_bytes: int, sink: SinkProcess, group: Group, bucket
     sampler = Sampler(sink.pid, sink.spool)
     sampler.start()
     try:
-        _until(sink, lambda: total(sink.samples(), "spoolsink_records_total") >= data.records)
+        sink.until(
+            lambda: total(sink.samples(), "spoolsink_records_total") >= data.records, **_WAIT
+        )
         read = time.monotonic()
         sink.flush()
-        _until(sink, lambda: group.committed() == group.ends())
+        sink.until(lambda: group.committed() == group.ends(), **_WAIT)
         ended = time.monotonic()
     finally:
         sampler.stop()
@@ -128,15 +120,6 @@ def _run(data: DataSet, part_bytes: int, sink: SinkProcess, group: Group, bucket
         requests=_requests_of(samples),
         problems=_problems(objects, data),
     )
-
-
-def _until(sink: SinkProcess, ask: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _RUN_SECONDS
-    while not ask():
-        sink.check()
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not at the end after {_RUN_SECONDS:.0f} s")
-        time.sleep(_LOOK_SECONDS)
 
 
 def _requests_of(samples: Samples) -> dict[str, int]:

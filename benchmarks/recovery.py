@@ -9,17 +9,15 @@ the end of the killed one's session (30 s by default), which tells nothing about
 """
 
 import itertools
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.data import DataSet, new_topic, produce, send
 from benchmarks.report import MIB, Outcome, table
-from benchmarks.runs import Case, Servers, config_of, make_bucket
+from benchmarks.runs import Case, Servers, config_of, one_sink
 from benchmarks.sampler import Sampler
 from benchmarks.sink import SinkProcess, total
 from benchmarks.verify import Group, written_in
@@ -27,8 +25,7 @@ from benchmarks.verify import Group, written_in
 _PARTITIONS = 4
 _PLACES = 10
 _MORE = 40
-_RUN_SECONDS = 900.0
-_LOOK_SECONDS = 0.05
+_WAIT = {"seconds": 900.0, "look_seconds": 0.05}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,24 +62,17 @@ class Setting:
 
 @contextmanager
 def _setting(data: DataSet, topic: str, servers: Servers) -> Iterator[Setting]:
-    name = f"again-{uuid.uuid4().hex[:8]}"
-    directory = servers.directory / name
-    directory.mkdir()
-    make_bucket(servers.s3, name)
-    config = config_of(Case(data, keeps_open=True), topic, name, servers)
-    kafka: Any = config["kafka"]
-    config["kafka"] = {**kafka, "group_instance_id": name}
-    sink = SinkProcess(directory, config)
-    group = Group(servers.kafka.bootstrap_servers, f"spoolsink-{name}", topic, data.partitions)
-    try:
-        yield Setting(data, sink, group, servers, name)
-    finally:
-        # The store may hang for the measurement's sake.
-        servers.s3.resume()
-        group.close()
-        sink.kill()
-        shutil.rmtree(directory)
-        shutil.rmtree(servers.s3.root / name)
+    def configure(name: str) -> dict[str, object]:
+        config = config_of(Case(data, keeps_open=True), topic, name, servers)
+        kafka: Any = config["kafka"]
+        return {**config, "kafka": {**kafka, "group_instance_id": name}}
+
+    with one_sink("again", configure, topic, data.partitions, servers) as (sink, group, name):
+        try:
+            yield Setting(data, sink, group, servers, name)
+        finally:
+            # The store may hang for the measurement's sake.
+            servers.s3.resume()
 
 
 def with_segments(segments: int, servers: Servers) -> Recovery:
@@ -94,10 +84,10 @@ def with_segments(segments: int, servers: Servers) -> Recovery:
     with _setting(data, topic, servers) as setting:
         sink = setting.sink
         sink.start()
-        _until(sink, lambda: _records(sink) >= segments)
+        sink.until(lambda: _records(sink) >= segments, **_WAIT)
         servers.s3.suspend()
         sink.flush()
-        _until(sink, lambda: _sealed(sink) >= segments)
+        sink.until(lambda: _sealed(sink) >= segments, **_WAIT)
         sink.kill()
         servers.s3.resume()
         send(data, rows, topic, kafka)
@@ -111,7 +101,7 @@ def with_open_data(mib: int, size_bytes: int, servers: Servers) -> Recovery:
     with _setting(data, topic, servers) as setting:
         sink = setting.sink
         sink.start()
-        _until(sink, lambda: _records(sink) >= data.records)
+        sink.until(lambda: _records(sink) >= data.records, **_WAIT)
         sink.kill()
         return _again("open", setting, len(list(sink.spool.rglob("*.open"))), data.records)
 
@@ -123,12 +113,12 @@ def _again(name: str, setting: Setting, segments: int, records: int) -> Recovery
     sink.launch()
     sink.wait_until_up()
     up = time.monotonic() - began
-    _until(sink, lambda: _records(sink) > 0)
+    sink.until(lambda: _records(sink) > 0, **_WAIT)
     polled = time.monotonic() - began
-    _until(sink, lambda: _records(sink) >= records)
+    sink.until(lambda: _records(sink) >= records, **_WAIT)
     repeated = time.monotonic() - began
     sink.flush()
-    _until(sink, lambda: group.committed() == ends)
+    sink.until(lambda: group.committed() == ends, **_WAIT)
     committed = time.monotonic() - began
     sampler = Sampler(sink.pid)
     cpu, high_water = sampler.cpu_seconds(), sampler.high_water_bytes()
@@ -156,15 +146,6 @@ def _records(sink: SinkProcess) -> float:
 def _sealed(sink: SinkProcess) -> float:
     found = sink.samples().get("spoolsink_spool_segments", ())
     return sum(value for labels, value in found if labels["state"] == "sealed")
-
-
-def _until(sink: SinkProcess, ask: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _RUN_SECONDS
-    while not ask():
-        sink.check()
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"not at the end after {_RUN_SECONDS:.0f} s")
-        time.sleep(_LOOK_SECONDS)
 
 
 def outcome_of(found: Sequence[Recovery]) -> Outcome:

@@ -122,6 +122,33 @@ def running_servers() -> Iterator[Servers]:
             s3.stop()
 
 
+@contextmanager
+def one_sink(
+    prefix: str,
+    configure: Callable[[str], dict[str, object]],
+    topic: str,
+    partitions: int,
+    servers: Servers,
+) -> Iterator[tuple[SinkProcess, Group, str]]:
+    """A sink of a topic that is not started yet, its group, and the name of it and its bucket.
+
+    `configure` makes its configuration of that name. Nothing is left of it in the end.
+    """
+    name = f"{prefix}-{uuid.uuid4().hex[:8]}"
+    directory = servers.directory / name
+    directory.mkdir()
+    make_bucket(servers.s3, name)
+    sink = SinkProcess(directory, configure(name))
+    group = Group(servers.kafka.bootstrap_servers, f"spoolsink-{name}", topic, partitions)
+    try:
+        yield sink, group, name
+    finally:
+        group.close()
+        sink.kill()
+        shutil.rmtree(directory)
+        shutil.rmtree(servers.s3.root / name)
+
+
 def measure(case: Case, topic: str, servers: Servers, checkout: Path | None = None) -> Result:
     """Of this code, or another checkout's; RuntimeError when the sink does not get to the end."""
     name = f"bench-{uuid.uuid4().hex[:8]}"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -77,6 +77,15 @@ class SinkProcess:
         """Raises RuntimeError with the log's end when the process has ended."""
         if self._process is None or self._process.poll() is not None:
             raise RuntimeError(f"the sink has ended:\n{self._tail()}")
+
+    def until(self, ask: Callable[[], bool], *, seconds: float, look_seconds: float) -> None:
+        """Asked every `look_seconds`; RuntimeError when the process or the time has ended."""
+        deadline = time.monotonic() + seconds
+        while not ask():
+            self.check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"not at the end after {seconds:.0f} s")
+            time.sleep(look_seconds)
 
     def samples(self) -> Samples:
         """All of `/metrics`."""
