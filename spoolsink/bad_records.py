@@ -1,14 +1,21 @@
 """What is done with bad records of a topic partition: stop, count and pass by, or dead letters."""
 
+import logging
+import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from spoolsink.encoder import Encoded, Rejected
+from spoolsink.errors import RecordError
 from spoolsink.metrics import Metrics
 from spoolsink.records import Batch
 
+log = logging.getLogger(__name__)
+
+_TELL_SECONDS = 60.0
+"""Between two lines of one topic partition: a broken producer must not fill the log."""
 _CORRUPT_READS = 3
 """How often a damaged batch is fetched again before it is a bad record."""
 
@@ -35,9 +42,16 @@ class BadRecordPolicy:
 class BadRecords:
     """The bad records of one topic partition, in the order of their offsets."""
 
-    def __init__(self, policy: BadRecordPolicy, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        policy: BadRecordPolicy,
+        metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.policy = policy
         self._metrics = metrics
+        self._monotonic = monotonic
+        self._told_at: float | None = None
         self._in_a_row = 0
         self._corrupt_reads = 0
 
@@ -72,6 +86,7 @@ class BadRecords:
         for rejected in encoded.rejected:
             if not batch.start <= rejected.offset < position:
                 continue
+            self._tell(rejected.error)
             if self.policy.are_letters:
                 counters["dead_letters"].labels(topic).inc()
             else:
@@ -79,6 +94,15 @@ class BadRecords:
         if encoded.nulls_skipped:
             below = batch.values[: bisect_left(batch.offsets, position)]
             counters["records_skipped"].labels(topic, "null").inc(below.count(None))
+
+    def _tell(self, error: RecordError) -> None:
+        """The first of a minute; the others are counted."""
+        now = self._monotonic()
+        if self._told_at is not None and now < self._told_at + _TELL_SECONDS:
+            return
+        self._told_at = now
+        fate = "to the dead letters" if self.policy.are_letters else "skipped"
+        log.warning("a bad record, %s (others within a minute are not told): %s", fate, error)
 
     def _pass(self, encoded: Encoded, position: int) -> None:
         bad = [rejected.offset for rejected in encoded.rejected if rejected.offset < position]
@@ -108,6 +132,7 @@ class BadRecords:
         assert refusal is not None
         if self.policy.stops or batch.next_offset == batch.start:
             return True
+        self._tell(RecordError(refusal.message, batch.tp, batch.start))
         skipped = self._metrics.counters["records_skipped"]
         skipped.labels(batch.tp.topic, refusal.reason).inc(refusal.records)
         return False

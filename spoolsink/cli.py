@@ -27,6 +27,8 @@ from spoolsink.service import EXIT_FAULT, run_service, terminal_status
 from spoolsink.spool_tools import run_spool
 from spoolsink.wiring import check_buildable
 
+log = logging.getLogger(__name__)
+
 EXIT_BAD_CONFIGURATION = 2
 MAX_DEMO_SECONDS = 3600
 
@@ -62,9 +64,17 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             return _TOOLS[options.command](options, environ)
         return _check(options.config, environ, connects=options.connect)
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        _tell(error, is_json=options.log_format == "json")
         return EXIT_BAD_CONFIGURATION
+
+
+def _tell(error: ConfigError, *, is_json: bool) -> None:
+    """For people as `check` prints them; who collects JSON lines gets nothing else."""
+    for problem in error.problems:
+        if is_json:
+            log.error("%s", problem)
+        else:
+            print(problem, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,6 +27,16 @@ _UNKNOWN = "Unknown connector {name}"
 _NO_STATUS = "No status found for connector {name}"
 _NO_TASK_STATUS = "No status found for task {name}-{task}"
 _NO_TASK = "Task {name}-{task} not found"
+_ONE = "/connectors/{connector}"
+_ONLY_CONNECTS = {
+    ("DELETE", _ONE),
+    ("PUT", f"{_ONE}/config"),
+    ("PATCH", f"{_ONE}/config"),
+    ("POST", f"{_ONE}/tasks"),
+    ("DELETE", f"{_ONE}/offsets"),
+    ("PATCH", f"{_ONE}/offsets"),
+}
+"""What Connect can do and we cannot: it looks for the connector first."""
 _TASK_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 _SECRET_OPTION = re.compile(r"password|passwd|secret|token|credential|key", re.IGNORECASE)
@@ -73,7 +83,7 @@ class ConnectRest:
 
     def routes(self) -> list[Route]:
         """Reads first, then what changes state."""
-        one, task, sink = "/connectors/{connector}", "/tasks/{task}", self._sink
+        one, task, sink = _ONE, "/tasks/{task}", self._sink
         return [
             Route("GET", "/connectors", self._connectors),
             Route("GET", one, self._read(self._info)),
@@ -89,6 +99,10 @@ class ConnectRest:
             Route("POST", f"{one}/restart", self._restart),
             Route("POST", f"{one}{task}/restart", self._operation(sink.restart, 204, _NO_TASK)),
         ]
+
+    def absent(self, method: str, template: str, path: Path) -> Answer | None:
+        """The 404 that goes before a 405, for a method that Connect has on this route."""
+        return self._unknown(path) if (method, template) in _ONLY_CONNECTS else None
 
     async def _connectors(self, _path: Path, query: Query) -> Answer:
         name = self._sink.config.name

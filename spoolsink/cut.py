@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
-from spoolsink.intent import Mark
+from spoolsink.intent import CommitMetadata, Mark
 
 
 class ObjectState(Enum):
@@ -71,6 +71,22 @@ class Commit(NamedTuple):
 
     offset: int
     metadata: str
+
+
+@dataclass(slots=True)
+class Commits:
+    """What is known of the broker's side, and the one commit that may be under way."""
+
+    offset: int = -1
+    metadata: CommitMetadata | None = None
+    text: str | None = None
+    sent: tuple[Commit, CommitMetadata] | None = None
+    is_unknown: bool = False
+
+    def accept(self, commit: Commit, metadata: CommitMetadata) -> None:
+        self.offset, self.text = commit
+        self.metadata = metadata
+        self.sent, self.is_unknown = None, False
 
 
 class TakeoverKind(StrEnum):

@@ -18,10 +18,10 @@ Invariants (tests/simulation holds them over seeded histories):
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from spoolsink.cut import (
     Commit,
+    Commits,
     Cut,
     CutObject,
     ObjectState,
@@ -41,22 +41,6 @@ _HEADROOM = 64
 a cut's mark may be a few digits longer than the floor or the broken mark that it replaces."""
 
 
-@dataclass(slots=True)
-class _Commits:
-    """What is known of the broker's side, and the one commit that may be under way."""
-
-    offset: int = -1
-    metadata: CommitMetadata | None = None
-    text: str | None = None
-    sent: tuple[Commit, CommitMetadata] | None = None
-    is_unknown: bool = False
-
-    def accept(self, commit: Commit, metadata: CommitMetadata) -> None:
-        self.offset, self.text = commit
-        self.metadata = metadata
-        self.sent, self.is_unknown = None, False
-
-
 class PartitionCuts:
     """All cuts of one topic partition in this process; owned by the pipeline, not shared."""
 
@@ -70,7 +54,7 @@ class PartitionCuts:
         self.sealed: deque[Cut] = deque()
         self.is_gate_open = False
         self._limit = metadata_limit
-        self._commits = _Commits()
+        self._commits = Commits()
         self._repeats: deque[Mark] = deque()
         self._repeat_floor: Mark | None = None
 
@@ -93,7 +77,7 @@ class PartitionCuts:
             finished = self.commit_done() if self._commits.sent else []
             return Takeover(TakeoverKind.CONTINUED, self.open.position, finished)
         kind = self._classify(metadata, found)
-        self._commits = _Commits(offset, found, metadata)
+        self._commits = Commits(offset, found, metadata)
         self._repeats.clear()
         self._repeat_floor = None
         self.sealed.clear()
@@ -245,6 +229,12 @@ class PartitionCuts:
     def is_commit_in_flight(self) -> bool:
         """A commit was handed out and its outcome not yet told."""
         return self._commits.sent is not None
+
+    @property
+    def is_promised(self) -> bool:
+        """What is known of the committed metadata binds a successor to an end or a floor."""
+        recorded = self._commits.metadata
+        return recorded is not None and recorded.horizon > self._commits.offset
 
     @property
     def is_finished(self) -> bool:

@@ -40,6 +40,7 @@ from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
 from spoolsink.records import TopicPartition
 from spoolsink.spool import AnySpool, LocalCut, SealedSegment
+from spoolsink.status import ConfirmedObject
 from spoolsink.uploader import Outcome, Upload, Uploader
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ class Delivery:
         self.create_only: bool | None = None
         self.wake = asyncio.Event()
         self.damaged: dict[TopicPartition, str] = {}
-        self.last_objects: deque[str] = deque(maxlen=_LAST_OBJECTS)
+        self.last_objects: deque[ConfirmedObject] = deque(maxlen=_LAST_OBJECTS)
         self.objects_total = 0
         self._appenders = appenders
         self._spool = spool
@@ -206,14 +207,13 @@ class Delivery:
         target.state = ObjectState.CONFIRMED
         self._health.clear(f"{appender.tp} key")
         self.objects_total += 1
-        self.last_objects.append(key)
+        self.last_objects.append(ConfirmedObject(self._health.now_ms(), key))
         log.debug("%s: %s %s", appender.tp, outcome.value, key)
         if target.is_split and self._spool.must_pause:
             assert isinstance(target.segment, SealedSegment)
             with suppress(SpoolError):  # its file stays until the next start
                 await self._spool.drop([target.segment])
-        sealed = appender.cuts.sealed
-        if sealed and sealed[0].is_confirmed:
+        if appender.cuts.sealed and appender.cuts.sealed[0].is_confirmed:
             self.wake.set()
 
     def _damaged(self, appender: Appender, target: CutObject, reason: str) -> None:

@@ -81,6 +81,10 @@ class Health:
             self._errors.append(HealthError(int(now * 1000), source, reason))
         return True
 
+    def now_ms(self) -> int:
+        """By the clock that errors are dated with, since the epoch."""
+        return int(self._clock() * 1000)
+
     def clear(self, source: str) -> bool:
         """True when the source was failing."""
         return self._holds.pop(source, None) is not None

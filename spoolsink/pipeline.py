@@ -110,9 +110,7 @@ class Pipeline:
             if appender.cuts.open.splits and appender.may_seal:
                 await self._seal(appender, RotationReason.DRAIN)
         # What has not begun yet, or waits for room, may have promises of an earlier owner.
-        return not self._unbegun() and not any(
-            a.cuts.sealed or a.cuts.is_repeating or a.cuts.is_commit_in_flight for a in owned
-        )
+        return not self._unbegun() and not any(map(_has_to_finish, owned))
 
     def _unbegun(self) -> set[TopicPartition]:
         """Ours, and not read from yet: just assigned, to be read again, or waiting for room."""
@@ -159,6 +157,8 @@ class Pipeline:
             except (RegistryAwayError, DeadLetterAwayError) as error:
                 # Asked again when the hold is over; the position stands before the batch.
                 self._assignment.hold(tp, str(error))
+            # At once: a commit could take the promise off, and a kill then leave no word of it.
+            self._assignment.tell_losses(appender)
             if appender.stopped is not None:
                 self._say_stopped(appender)
             if appender.sealed_count != before:
@@ -200,6 +200,7 @@ class Pipeline:
             await appender.seal(reason)
         except SpoolError as error:
             self._lost(appender, error)
+        self._assignment.tell_losses(appender)
         self._delivery.wake.set()
 
     def flush(self) -> asyncio.Event:
@@ -331,6 +332,14 @@ class Pipeline:
         )
         if self._health.fail("spool", reason, is_operator=True):
             log.error("%s: %s", appender.tp, reason)
+
+
+def _has_to_finish(appender: Appender) -> bool:
+    """Whether a stop now would leave something of ours, or that we took over, to a successor."""
+    cuts = appender.cuts
+    # Promises that could not be kept stay in the metadata until a commit takes them off.
+    is_bound = cuts.is_gate_open and cuts.is_promised
+    return bool(cuts.sealed) or cuts.is_repeating or cuts.is_commit_in_flight or is_bound
 
 
 def _has_work(appender: Appender) -> bool:

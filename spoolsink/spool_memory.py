@@ -102,8 +102,9 @@ class MemorySpool:
         return sum(segment.encoded_bytes for segment in self._open.get(tp, {}).values())
 
     def has_room(self, extra_bytes: int, new_segments: int = 1) -> bool:
-        """Whether so many bytes of rows fit, in a chunk for each of `new_segments`."""
-        return self._used_bytes + extra_bytes + new_segments * CHUNK_BYTES <= self.max_bytes
+        """Whether so many bytes of rows fit, in a chunk for each open segment and each new one."""
+        chunks = self.open_count + new_segments
+        return self._used_bytes + extra_bytes + chunks * CHUNK_BYTES <= self.max_bytes
 
     def snapshot(self) -> dict[str, int]:
         """Number of segments by state."""

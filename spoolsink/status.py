@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from spoolsink.config_model import Config
 from spoolsink.health import Health, Hold
@@ -15,7 +15,11 @@ State = Literal["RUNNING", "PAUSED", "STOPPED", "FAILED"]
 
 @dataclass(slots=True, frozen=True)
 class TopicPartitionStatus:
-    """One assigned topic partition. Offsets are None as long as they are not known."""
+    """One assigned topic partition. What is not known, or not for long enough, is None.
+
+    `lag` is at most 30 s old, `log_end` likewise. `state` is running, repeating, starting (its
+    beginning is being asked for), held or stopped.
+    """
 
     topic: str
     partition: int
@@ -26,13 +30,25 @@ class TopicPartitionStatus:
     open_records: int
     open_segments: int
     sealed_cuts: int
-    unconfirmed_seconds: float
+    unconfirmed_seconds: float | None
     state: str
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Of its metrics."""
+        return self.topic, str(self.partition)
+
+
+class ConfirmedObject(NamedTuple):
+    """An object that S3 has confirmed; `time_ms` since the epoch, when its answer came."""
+
+    time_ms: int
+    key: str
 
 
 @dataclass(slots=True, frozen=True)
 class Snapshot:
-    """The whole process at one moment. `last_objects` are keys, newest last.
+    """The whole process at one moment. `last_objects`: newest last.
 
     `former_rows` are those of the run before this one: of a stopped sink, what it left.
     """
@@ -48,7 +64,7 @@ class Snapshot:
     records_total: int
     objects_total: int
     kafka_cluster_id: str | None
-    last_objects: Sequence[str]
+    last_objects: Sequence[ConfirmedObject]
     started: float
     former_rows: Sequence[TopicPartitionStatus] = ()
 
@@ -56,6 +72,11 @@ class Snapshot:
     def lag(self) -> int:
         """Records not yet committed, over the topic partitions whose lag is known."""
         return sum(row.lag for row in self.rows if row.lag is not None)
+
+    @property
+    def lag_unknown_count(self) -> int:
+        """Topic partitions whose lag is not known."""
+        return sum(row.lag is None for row in self.rows)
 
 
 class Operated(Protocol):

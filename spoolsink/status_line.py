@@ -59,7 +59,7 @@ def described(snapshot: Snapshot, records_per_second: float) -> str:
     parts = [
         snapshot.state,
         f"{records_per_second:,.0f} records/s",
-        f"lag {snapshot.lag:,}",
+        f"lag {lag(snapshot)}",
         f"spool {size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}",
         f"{snapshot.uploads_in_flight} uploads",
         f"{snapshot.spool_open_segments:,} open S3 partitions",
@@ -72,7 +72,12 @@ def told(snapshot: Snapshot) -> str:
     """One line for `systemctl status`, with everything that holds."""
     spool = f"spool {size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"
     holds = [f"{hold.source}: {redact(hold.reason)}" for hold in snapshot.holds]
-    return printable("; ".join([f"{snapshot.state}, lag {snapshot.lag:,}, {spool}", *holds]))
+    return printable("; ".join([f"{snapshot.state}, lag {lag(snapshot)}, {spool}", *holds]))
+
+
+def lag(snapshot: Snapshot) -> str:
+    """`1,234`; with `or more` where it is not known of every topic partition."""
+    return f"{snapshot.lag:,}{' or more' if snapshot.lag_unknown_count else ''}"
 
 
 def size(bytes_count: float) -> str:

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from spoolsink.appender import Appender
 from spoolsink.assignment import Assignment
@@ -18,7 +18,7 @@ from spoolsink.errors import (
     OperatorStoreError,
 )
 from spoolsink.health import HOLD_KINDS
-from spoolsink.records import TopicPartition
+from spoolsink.records import OffsetRange, TopicPartition
 from spoolsink.status import TopicPartitionStatus
 from spoolsink.store_probe import probe_conditional_writes, probe_key
 
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 _TICK_SECONDS = 0.1
 _GAUGE_TICKS = 10
 _LAG_SECONDS = 10.0
-"""The contract allows a lag of 30 s of age, also while paused."""
+_STALE_SECONDS = 30.0
+"""The contract allows a lag of this age, also while paused; an older one is not told any more."""
 _TOPIC_SECONDS = 60.0
 _MISSING_SECONDS = 10.0
 """How often a topic is looked for that does not exist yet; the contract allows 15 s."""
@@ -70,12 +71,22 @@ class LogEnds:
         self._seen = {tp: seen for tp, seen in self._seen.items() if tp in tps}
 
 
+class _Look(NamedTuple):
+    """What Kafka said of a log, and when that was seen (monotonic seconds)."""
+
+    log: OffsetRange
+    at: float
+
+
 class Watch:
     """Reads the engine's state and writes metrics and health; moves nothing itself."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: "Engine", monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
-        self._lag_at = 0.0
+        self.monotonic = monotonic
+        self._looks: dict[TopicPartition, _Look] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._lag_at = monotonic()  # what is taken over brings its log along
         self._store_at = time.monotonic() - _STORE_SECONDS
         self._topics_at = time.monotonic() - _TOPIC_SECONDS
         self._missing: set[str] = set()
@@ -122,15 +133,50 @@ class Watch:
         consumer, assignment = engine.consumer, engine.assignment
         if consumer is None or assignment is None or consumer.membership is None:
             return
+        if self.monotonic() - self._lag_at >= _LAG_SECONDS and consumer.assigned:
+            self._lag_at = self.monotonic()
+            await self._look_at_logs(consumer, assignment)
         try:
-            if now - self._lag_at >= _LAG_SECONDS and engine.appenders:
-                assignment.logs.update(await consumer.log_ranges(list(engine.appenders)))
-                self._lag_at = now
             if now - self._topics_at >= (_MISSING_SECONDS if self._missing else _TOPIC_SECONDS):
                 self._topics_at = now
                 await self._look_for_topics(consumer, assignment)
         except ConsumerError as error:
+            log.debug("topics are not known: %s", error)
+
+    async def _look_at_logs(self, consumer: GroupConsumer, assignment: Assignment) -> None:
+        """Where each log ends; of what has not begun also what the group has committed."""
+        tps = consumer.assigned
+        try:
+            assignment.logs.update(await consumer.log_ranges(list(tps)))
+        except ConsumerError as error:
             log.debug("lag is not known: %s", error)
+            await self._look_at_each_topic(consumer, assignment, tps)
+        unbegun = tps - self._engine.appenders.keys()
+        if not unbegun:
+            return
+        try:
+            found = await consumer.committed(list(unbegun))
+        except ConsumerError as error:
+            log.debug("committed offsets are not known: %s", error)
+        else:
+            self._committed = {tp: at.offset for tp, at in found.items() if at is not None}
+
+    async def _look_at_each_topic(
+        self, consumer: GroupConsumer, assignment: Assignment, tps: Collection[TopicPartition]
+    ) -> None:
+        """One that was deleted, or has no leader, leaves the question of all unanswered."""
+
+        async def look(topic: str) -> None:
+            try:
+                found = await consumer.log_ranges([tp for tp in tps if tp.topic == topic])
+            except ConsumerError as error:
+                log.debug("lag of %s is not known: %s", topic, error)
+            else:
+                assignment.logs.update(found)
+
+        topics = {tp.topic for tp in tps}
+        if len(topics) > 1:
+            await asyncio.gather(*map(look, sorted(topics)))
 
     async def _look_for_topics(self, consumer: GroupConsumer, assignment: Assignment) -> None:
         """Those that are created anew, that do not exist yet, that we may not see."""
@@ -207,12 +253,41 @@ class Watch:
             raise AllStoppedError("every topic partition has stopped at a bad record")
 
     def _look_at_ends(self) -> None:
-        engine = self._engine
+        engine, now = self._engine, self.monotonic()
         logs = engine.assignment.logs if engine.assignment else {}
-        self.ends.forget_others(engine.appenders)
-        for tp, appender in engine.appenders.items():
-            if tp in logs and appender.cuts.committed >= 0:
-                self.ends.saw(tp, logs[tp].end, appender.cuts.committed, time.monotonic())
+        shown = topic_partitions(engine)
+        self.ends.forget_others(shown)
+        for tp in shown & logs.keys():
+            if tp not in self._looks or self._looks[tp].log is not logs[tp]:
+                self._looks[tp] = _Look(logs[tp], now)
+            since = self.waits_from(tp)
+            if since is not None:
+                self.ends.saw(tp, logs[tp].end, since, now)
+
+    def log_of(self, tp: TopicPartition) -> OffsetRange | None:
+        """As Kafka told it at most 30 s ago; None when it has not done so."""
+        look = self._looks.get(tp)
+        return look.log if look and self.monotonic() - look.at <= _STALE_SECONDS else None
+
+    def committed_of(self, tp: TopicPartition) -> int | None:
+        """The group's offset as it is known here."""
+        appender = self._engine.appenders.get(tp)
+        if appender is None:
+            return self._committed.get(tp)
+        return appender.cuts.committed if appender.cuts.committed >= 0 else None
+
+    def waits_from(self, tp: TopicPartition) -> int | None:
+        """What is there from this offset on is not in S3; None where that is not known.
+
+        Of what has not begun and has no offset that its log knows, everything.
+        """
+        committed = self.committed_of(tp)
+        if tp in self._engine.appenders:
+            return committed
+        look = self._looks.get(tp)
+        if look is None:
+            return None
+        return committed if committed is not None and committed <= look.log.end else look.log.start
 
     def _gauges(self) -> None:
         engine, gauges = self._engine, self._engine.metrics.gauges
@@ -222,65 +297,96 @@ class Watch:
         for state, count in engine.spool.snapshot().items():
             gauges["spool_segments"].labels(state).set(count)
         gauges["upload_inflight"].set(engine.store.inflight)
-        self._show_only({a.tp.labels for a in engine.appenders.values()})
-        for row in rows(engine):
-            labels = row.topic, str(row.partition)
-            if row.lag is not None:
-                gauges["lag_records"].labels(*labels).set(row.lag)
-            gauges["unconfirmed_seconds"].labels(*labels).set(row.unconfirmed_seconds)
+        found = rows(engine)
+        self._show("lag_records", {row.labels: row.lag for row in found})
+        self._show("unconfirmed_seconds", {row.labels: row.unconfirmed_seconds for row in found})
 
-    def _show_only(self, shown: set[tuple[str, str]]) -> None:
-        gauges = self._engine.metrics.gauges
-        for name in ("lag_records", "unconfirmed_seconds"):
-            for labels in [key for key in gauges[name]._metrics if key not in shown]:  # noqa: SLF001 (no public list)
-                gauges[name].remove(*labels)
+    def _show(self, name: str, found: Mapping[tuple[str, str], float | None]) -> None:
+        """These and no others; what is not known has no sample: an old one would be a lie."""
+        gauge = self._engine.metrics.gauges[name]
+        shown = {labels: value for labels, value in found.items() if value is not None}
+        for labels in [key for key in gauge._metrics if key not in shown]:  # noqa: SLF001 (no public list)
+            gauge.remove(*labels)
+        for labels, value in shown.items():
+            gauge.labels(*labels).set(value)
 
     def _forget_gauges(self) -> None:
         """Stopped, it owns nothing: another member tells of these topic partitions now."""
         gauges = self._engine.metrics.gauges
-        self._show_only(set())
+        self._show("lag_records", {})
+        self._show("unconfirmed_seconds", {})
         gauges["open_partitions"].set(0)
         gauges["upload_inflight"].set(0)
         for gauge in (gauges["paused"], gauges["spool_segments"]):
             gauge.clear()
 
 
+def topic_partitions(engine: "Engine") -> set[TopicPartition]:
+    """Those that are assigned, also where nothing has begun yet."""
+    assigned = engine.consumer.assigned if engine.consumer else frozenset()
+    return engine.appenders.keys() | assigned
+
+
 def rows(engine: "Engine") -> list[TopicPartitionStatus]:
     """Every topic partition that is assigned, in order."""
-    assignment = engine.assignment
-    if assignment is None:
+    if engine.assignment is None:
         return []
-    return [_row(engine, appender) for _, appender in sorted(engine.appenders.items())]
+    return [_row(engine, tp) for tp in sorted(topic_partitions(engine))]
 
 
-def _row(engine: "Engine", appender: Appender) -> TopicPartitionStatus:
+def _row(engine: "Engine", tp: TopicPartition) -> TopicPartitionStatus:
     assert engine.assignment is not None
-    cuts, tp = appender.cuts, appender.tp
-    log_range = engine.assignment.logs.get(tp)
-    end = None if log_range is None else max(log_range.end, cuts.open.position)
-    committed = cuts.committed if cuts.committed >= 0 else None
-    # A record that was not read waits too.
-    waits = [appender.oldest_arrival(), engine.watch.ends.waiting_since(tp, cuts.committed)]
-    oldest = min((since for since in waits if since is not None), default=None)
-    state = (
-        "stopped"
-        if appender.stopped is not None
-        else "held"
-        if tp in engine.assignment.held
-        else "repeating"
-        if cuts.is_repeating
-        else "running"
-    )
+    watch, appender = engine.watch, engine.appenders.get(tp)
+    position = None if appender is None else appender.cuts.open.position
+    end, committed = _end(engine, tp, position), watch.committed_of(tp)
+    # Above the end (the topic was created anew, say) the difference would tell nothing.
+    is_lag_known = end is not None and committed is not None and committed <= end
     return TopicPartitionStatus(
         topic=tp.topic,
         partition=tp.partition,
         committed=committed,
-        position=cuts.open.position,
+        position=position,
         log_end=end,
-        lag=None if end is None or committed is None else max(0, end - committed),
-        open_records=cuts.open.records,
-        open_segments=appender.open_segments,
-        sealed_cuts=len(cuts.sealed),
-        unconfirmed_seconds=0.0 if oldest is None else time.monotonic() - oldest,
-        state=state,
+        lag=end - committed if is_lag_known else None,  # type: ignore[operator]  # both are there
+        open_records=appender.cuts.open.records if appender else 0,
+        open_segments=appender.open_segments if appender else 0,
+        sealed_cuts=len(appender.cuts.sealed) if appender else 0,
+        unconfirmed_seconds=_unconfirmed_seconds(watch, tp, appender),
+        state=_state(engine.assignment, tp, appender),
     )
+
+
+def _end(engine: "Engine", tp: TopicPartition, position: int | None) -> int | None:
+    assert engine.assignment is not None
+    log_range = engine.watch.log_of(tp)
+    if log_range is None:
+        return None
+    # What was read since Kafka was asked; a position that is held may be above what there is.
+    is_reading = position is not None and tp not in engine.assignment.held
+    return max(log_range.end, position) if is_reading else log_range.end  # type: ignore[type-var]
+
+
+def _unconfirmed_seconds(
+    watch: Watch, tp: TopicPartition, appender: Appender | None
+) -> float | None:
+    """None where neither a log nor a record has been seen."""
+    since = watch.waits_from(tp)
+    if appender is None and since is None:
+        return None
+    # A record that was not read waits too.
+    waits = [
+        None if appender is None else appender.oldest_arrival(),
+        None if since is None else watch.ends.waiting_since(tp, since),
+    ]
+    oldest = min((at for at in waits if at is not None), default=None)
+    return 0.0 if oldest is None else watch.monotonic() - oldest
+
+
+def _state(assignment: Assignment, tp: TopicPartition, appender: Appender | None) -> str:
+    if appender is not None and appender.stopped is not None:
+        return "stopped"
+    if tp in assignment.held:
+        return "held"
+    if appender is None:
+        return "starting"
+    return "repeating" if appender.cuts.is_repeating else "running"

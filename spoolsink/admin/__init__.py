@@ -68,6 +68,7 @@ class Admin:
         self._token = reveal(token)
         self._slow_client_seconds = slow_client_seconds
         self._endpoints: list[_Endpoint] = []
+        self._connect = ConnectRest(sink, listen)
         self._server: LimitedServer | None = None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
@@ -122,8 +123,8 @@ class Admin:
     async def _serve(self, sockets: list[socket.socket]) -> None:
         host, port = sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        connect = ConnectRest(self._sink, self.address)
-        self._endpoints = [*self._own_endpoints(), *map(_endpoint, connect.routes())]
+        self._connect = ConnectRest(self._sink, self.address)
+        self._endpoints = [*self._own_endpoints(), *map(_endpoint, self._connect.routes())]
         assert self._runner is not None
         self._sites = [web.SockSite(self._runner, one) for one in sockets]
         for site in self._sites:
@@ -149,18 +150,19 @@ class Admin:
         # To Connect a slash at the end means nothing, and scripts rely on it.
         raw_path = request.rel_url.raw_path.rstrip("/") or "/"
         query = {name: request.query.getall(name) for name in request.query}
-        allowed = []
+        allowed, absent = [], None
         for its_method, template, answer in self._endpoints:
             path = _matched(template, raw_path)
             if path is None:
                 continue
             if its_method != method:
                 allowed.append(its_method)
+                absent = absent or self._connect.absent(method, template, path)
                 continue
             refused = None if method == "GET" else self._refused(request)
             return refused or await answer(_Call(request, connection, path, query))
-        if not allowed:
-            return respond(refusal_of(404))
+        if absent or not allowed:
+            return respond(absent or refusal_of(404))
         return respond(refusal_of(405), Allow=", ".join(allowed))
 
     def _refused(self, request: web.BaseRequest) -> web.Response | None:

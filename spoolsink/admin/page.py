@@ -19,7 +19,7 @@ from spoolsink.admin.remedies import remedy_of
 from spoolsink.config_model import Config
 from spoolsink.logs import redact
 from spoolsink.status import Operated, Snapshot, TopicPartitionStatus
-from spoolsink.status_line import size
+from spoolsink.status_line import lag, size
 
 MAX_ROWS = 1000
 """Topic partitions on the page; `/metrics` and `/status.json` have them all."""
@@ -46,7 +46,7 @@ _HEADS = {
         "Sealed cuts",
     ),
     "errors": ("Time", "Source", "Error", "What to do"),
-    "objects": ("Key",),
+    "objects": ("Confirmed", "Key"),
 }
 _TITLES = {
     "holds": "What holds the sink",
@@ -71,7 +71,7 @@ def tables(sink: Operated, snapshot: Snapshot) -> dict[str, Table]:
             (_moment(e.time_ms / 1000), e.source, redact(e.reason), remedy_of(e.source, e.reason))
             for e in errors
         ],
-        "objects": [(key,) for key in reversed(snapshot.last_objects)],
+        "objects": [(_moment(o.time_ms / 1000), o.key) for o in reversed(snapshot.last_objects)],
     }
 
 
@@ -85,7 +85,7 @@ def status(sink: Operated) -> dict[str, object]:
         "is_ready": sink.is_ready(),
         "holds": [{**h._asdict(), "reason": redact(h.reason)} for h in snapshot.holds],
         "rows": [{name: getattr(row, name) for name in _ROW_FIELDS} for row in snapshot.rows],
-        "last_objects": list(snapshot.last_objects),
+        "last_objects": [one._asdict() for one in snapshot.last_objects],
         "last_errors": [
             {**e._asdict(), "reason": redact(e.reason)} for e in sink.health.last_errors()
         ],
@@ -136,12 +136,18 @@ def _verdict(snapshot: Snapshot) -> str:
         return "Stopped by an operator: nothing is read, and the group has been left."
     if not snapshot.rows:
         return "No topic partition is assigned to this process."
-    oldest = max(snapshot.rows, key=lambda row: row.unconfirmed_seconds)
-    waiting = f" {snapshot.lag:,} records are not committed yet." if snapshot.lag else ""
+    more = f" {lag(snapshot)} records are not committed yet." if snapshot.lag else ""
+    if snapshot.lag_unknown_count:
+        more += f" Of {snapshot.lag_unknown_count:,} topic partitions the lag is not known."
+    oldest = max(snapshot.rows, key=_waited)
     if not oldest.unconfirmed_seconds:
-        return f"Everything that was read is in S3.{waiting}"
+        return f"Everything that was read is in S3.{more}"
     age, place = _duration(oldest.unconfirmed_seconds), f"{oldest.topic}-{oldest.partition}"
-    return f"The oldest record that is not in S3 yet has waited {age} ({place}).{waiting}"
+    return f"The oldest record that is not in S3 yet has waited {age} ({place}).{more}"
+
+
+def _waited(row: TopicPartitionStatus) -> float:
+    return row.unconfirmed_seconds or 0.0
 
 
 def _facts(sink: Operated, snapshot: Snapshot) -> Table:
@@ -150,7 +156,7 @@ def _facts(sink: Operated, snapshot: Snapshot) -> Table:
     return [
         ("State", snapshot.state),
         ("Ready", "yes" if sink.is_ready() else "no"),
-        ("Lag", f"{snapshot.lag:,} records"),
+        ("Lag", f"{lag(snapshot)} records"),
         *_spool_facts(config, snapshot),
         ("Uploads in flight", f"{snapshot.uploads_in_flight:,} of {config.s3.uploads:,}"),
         ("Up", f"{up}: {snapshot.records_total:,} records, {snapshot.objects_total:,} objects"),
@@ -182,7 +188,7 @@ def _rows(rows: Sequence[TopicPartitionStatus]) -> Table:
         rows,
         key=lambda r: (
             r.state not in _TROUBLE,
-            -(r.unconfirmed_seconds // 60),
+            -(_waited(r) // 60),
             r.topic,
             r.partition,
         ),
@@ -196,7 +202,7 @@ def _row(row: TopicPartitionStatus) -> Sequence[str]:
     return (
         f"{row.topic}-{row.partition}",
         row.state,
-        f"{row.unconfirmed_seconds:,.0f} s",
+        "?" if row.unconfirmed_seconds is None else f"{row.unconfirmed_seconds:,.0f} s",
         _number(row.lag),
         _number(row.committed),
         _number(row.log_end),

@@ -41,7 +41,7 @@ td { font-variant-numeric: tabular-nums; white-space: pre-wrap; }
 #topic-partitions :is(th, td):nth-child(n+2) { white-space: nowrap; }
 #topic-partitions :is(th, td):nth-child(n+3) { text-align: right; }
 #topic-partitions tr.trouble td:nth-child(-n+2) { color: var(--bad); }
-:is(#holds, #errors) td:first-child { white-space: nowrap; }
+:is(#holds, #errors, #objects) td:first-child { white-space: nowrap; }
 #holds td:nth-child(3), #fault { color: var(--bad); }
 form { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; }
 input, select { font: inherit; color: inherit; background: var(--card); padding: .15rem .4rem;

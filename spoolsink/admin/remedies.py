@@ -56,14 +56,22 @@ _TABLE = [
             r"offset \d+: (convert|layout|format|record)",
             "Mend the producer, or set records.on_error to skip or dead_letter; then restart.",
         ),
-        (_TP, "created anew", "Reset the group's offset for the new topic, on purpose."),
+        (
+            _TP,
+            "created anew",
+            "Reset the group's offset for the new topic, on purpose, with every member stopped.",
+        ),
         (_TP, "no offset of the topic", "Set kafka.start_from, on purpose."),
         (
             _TP,
             "gone from the log",
             "kafka.on_offset_lost: continue accepts the loss and counts it; lengthen retention.",
         ),
-        (_TP, "above the log's end", "Reset the group's offset: the log was cut or restored."),
+        (
+            _TP,
+            "above the log's end",
+            "Reset the group's offset, with every member stopped: the log was cut or restored.",
+        ),
         (_TP, "schema registry|dead letter topic", "Wait, or mend it; it is asked again."),
     )
 ]

@@ -11,16 +11,23 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError
+from botocore.exceptions import BotoCoreError, ClientError
+
 from tests.chaos.broker import ChaosKafka
-from tests.chaos.faults import Scheduler, World
+from tests.chaos.faults import Scheduler
 from tests.chaos.fleet import Fleet, Member, mount
 from tests.chaos.links import Link
-from tests.chaos.settings import Place, Settings
+from tests.chaos.oracle import LETTERS, ChaosOracle
+from tests.chaos.settings import Settings
 from tests.chaos.store_proxy import StoreProxy
 from tests.chaos.traffic import Traffic
 from tests.chaos.witness import Witness
-from tests.integration.harness import Bench, merged
+from tests.chaos.world import World
+from tests.integration.harness import Bench, eventually, merged
 from tests.integration.oracle import Oracle, StoredObject, _promises
+from tests.integration.producing import documents, produce
 from tests.servers.processes import S3Server, free_port
 
 CATCH_UP_SECONDS = 120.0
@@ -28,15 +35,6 @@ CATCH_UP_SECONDS = 120.0
 _ASK_SECONDS = 0.4
 _ORPHAN_SECONDS = 3.0
 """`abort_uploads_after` of every campaign."""
-
-
-class ChaosOracle(Oracle):
-    """In the middle of a campaign an upload may be open whose id nobody was told."""
-
-    is_final = False
-
-    def unfinished_uploads(self) -> list[str]:
-        return super().unfinished_uploads() if self.is_final else []
 
 
 @dataclass
@@ -53,6 +51,8 @@ class Report:
 class Totals:
     """Of a whole run."""
 
+    campaigns: Counter[str] = field(default_factory=Counter)
+    """By what mattered of their configuration: each has some of these."""
     rounds: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
@@ -60,6 +60,7 @@ class Totals:
     records: int = 0
     objects: int = 0
     aborted: int = 0
+    recreated: int = 0
     starts: int = 0
     repeats: int = 0
     """Takeovers that found promises of an earlier owner."""
@@ -92,13 +93,16 @@ class Campaign:
         self.fleet = Fleet([])
         self._links: list[Link] = []
         self._topics: dict[str, int] = {}
+        self._recreated: dict[str, list[str]] = {}
+        """Topics that are others than they were, and the keys that there may be of them."""
+        self._letters_topic: str | None = None
         self._watch: asyncio.Task[None] | None = None
         self.traffic: Traffic | None = None
         self._objects: list[StoredObject] = []
 
     def _abort(self, key: str, upload_id: str) -> None:
         store = self._bench.store
-        with suppress(store.exceptions.NoSuchUpload, store.exceptions.ClientError):
+        with suppress(ClientError, BotoCoreError):  # it is gone, or the server is
             store.abort_multipart_upload(Bucket=self._bench.bucket, Key=key, UploadId=upload_id)
 
     # -- its life ------------------------------------------------------------------------------
@@ -109,6 +113,8 @@ class Campaign:
         for number, count in enumerate(self.settings.partition_counts):
             name = f"{self._bench.name}.{number}"
             self._topics[await self._bench.topic(count, name=name)] = count
+        if self.settings.errors == "topic":
+            self._letters_topic = await self._bench.topic(name=f"{self._bench.name}.{LETTERS}")
         for number in range(self.settings.members):
             link = Link(self._kafka.link_ports[number], self._kafka.listener_ports[number])
             await link.start()
@@ -141,12 +147,18 @@ class Campaign:
                     "group_instance_id": f"sink-{number}" if self.settings.is_static else None,
                 },
                 "s3": {"endpoint_url": f"http://127.0.0.1:{store_port}"},
+                "records": {"dead_letter": self._dead_letter()},
             },
         )
         disk = self._bench.directory / f"disk-{number}"
         mount(disk)
         process = self._bench.sink(overrides, spool=disk / "spool")
         return Member(number, process, self.settings.spool_bytes)
+
+    def _dead_letter(self) -> dict[str, str]:
+        if self.settings.errors == "prefix":
+            return {"prefix": LETTERS}
+        return {"topic": self._letters_topic} if self._letters_topic else {}
 
     async def close(self) -> None:
         """End everything of it; what lies in the bucket stays."""
@@ -163,6 +175,7 @@ class Campaign:
     def add_to(self, totals: Totals) -> None:
         """What it has done."""
         fleet = self.fleet
+        totals.campaigns += Counter(self.settings.traits)
         totals.requests += self.proxy.requests
         totals.answers += self.proxy.caused
         totals.records += sum(found.number("records") for found in self._objects)
@@ -181,6 +194,7 @@ class Campaign:
         assert self.traffic is not None
         world = World(
             kafka=self._kafka,
+            s3=self._bench.s3,
             links=self._links,
             proxy=self.proxy,
             fleet=self.fleet,
@@ -223,11 +237,17 @@ class Campaign:
         """An operator's stop outlives everything else."""
         path = f"/connectors/{self._bench.name}/resume"
         for member in self.fleet.members:
+            said: list[tuple[int, str]] = []
 
-            async def is_so(process: Any = member.process) -> bool:
-                return bool((await process.ask(path, "PUT"))[0] == HTTPStatus.ACCEPTED)
+            async def is_so(member: Member = member, said: Any = said) -> bool:
+                said.append(await member.process.ask(path, "PUT"))
+                return bool(said[-1][0] == HTTPStatus.ACCEPTED)
 
-            await member.process.until("the connector was resumed", is_so, seconds=CATCH_UP_SECONDS)
+            try:
+                await member.process.until("it was resumed", is_so, seconds=CATCH_UP_SECONDS)
+            except AssertionError as error:
+                error.add_note(f"its answers: {dict(Counter(said))}")
+                raise
 
     async def _caught_up(self) -> None:
         """Liveness: the committed offsets are the log's ends, with nothing promised beyond."""
@@ -256,20 +276,60 @@ class Campaign:
             if offset != ends[number] or _promises(metadata)
         ]
 
+    def _oracle(self) -> ChaosOracle:
+        return ChaosOracle(
+            self._bench,
+            self.settings,
+            recreated=tuple(self._recreated),
+            letters_topic=self._letters_topic,
+        )
+
     async def _verdict(self, *, is_final: bool = False) -> list[StoredObject]:
-        oracle = ChaosOracle(self._bench)
-        self._witness.verify(oracle.object_keys())
-        place = self.settings.place or _places_of(oracle.objects())
-        oracle = ChaosOracle(self._bench, self.settings.expected(place))
+        oracle = self._oracle()
         oracle.is_final = is_final
+        keys = oracle.object_keys()
+        self._witness.verify(keys)
         found = await oracle.verify(*self._topics)
+        for topic, allowed in self._recreated.items():
+            more = set(keys_of(topic, keys)) - set(allowed)
+            assert not more, f"{topic} was created anew, and yet: {more}"
         self.fleet.verify()
         return found
+
+    async def recreate_a_topic(self) -> str | None:
+        """Everything is delivered: one topic is deleted and made anew, with some records in it.
+
+        Its topic partitions hold from here on, whatever happens, and nobody asks for its lag. Told
+        is its name; None where there is no such topic: one without objects may start anew.
+        """
+        keys = self._oracle().object_keys()
+        able = [topic for topic in self._topics if keys_of(topic, keys)]
+        if not able or len(self._topics) == 1:
+            return None
+        topic = self._rng.choice(able)
+        ends = await Oracle(self._bench).ends(topic)
+        is_between_runs = self._rng.random() < 0.5
+        if is_between_runs:
+            await self._stopped()
+        count = self._topics.pop(topic)
+        self._recreated[topic] = keys_of(topic, keys)
+        await recreated(self._kafka.bootstrap_servers, topic, count)
+        # Fewer than were read of the old one: a sink finds a topic out within a minute only.
+        records = [
+            one._replace(partition=number)
+            for number, end in ends.items()
+            for one in documents(min(20, end // 2))
+        ]
+        await produce(self._kafka.bootstrap_servers, topic, records)
+        if is_between_runs:
+            for member in self.fleet.members:
+                member.start()
+        return topic
 
     async def finish(self) -> None:
         """Every sink stops cleanly, and no unfinished upload outlives the next start."""
         await self._stopped()
-        oracle = ChaosOracle(self._bench)
+        oracle = self._oracle()
         oracle.is_final = True
         if oracle.unfinished_uploads():
             await self._until_orphans_are_old()
@@ -295,13 +355,26 @@ class Campaign:
             await asyncio.sleep(_ASK_SECONDS)
 
 
-def _places_of(objects: list[StoredObject]) -> Place:
-    """Where each record lies, for places that no record tells; each must lie in one."""
-    places: dict[tuple[str, int, int], str] = {}
-    for found in objects:
-        topic, number = found.tp
-        place = found.parts["directory"].removeprefix(f"topics/{topic}/")
-        for offset in range(found.first, found.last + 1):
-            before = places.setdefault((topic, number, offset), place)
-            assert before == place, f"{topic}-{number} {offset} is in {before} and in {place}"
-    return lambda r: places.get((r.topic, r.partition, r.offset), "nowhere")
+def keys_of(topic: str, keys: list[str]) -> list[str]:
+    """Those of a topic's own objects, and of its dead letters."""
+    starts = (f"topics/{topic}/", f"{LETTERS}/{topic}/")
+    return [key for key in keys if key.startswith(starts)]
+
+
+async def recreated(bootstrap_servers: str, topic: str, partitions: int) -> None:
+    """Deleted, and made again once its name is free."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+
+        async def is_made() -> bool:
+            try:
+                await admin.create_topics([NewTopic(topic, partitions, 1)])
+            except TopicAlreadyExistsError:
+                return False
+            return True
+
+        await eventually(f"{topic} is made anew", is_made)
+    finally:
+        await admin.close()

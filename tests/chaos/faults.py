@@ -5,88 +5,23 @@ it to `calm`.
 """
 
 import asyncio
-import os
 import random
-import shutil
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import get_args
 
 from spoolsink.fault_points import Point
-from tests.chaos.broker import ChaosKafka
-from tests.chaos.fleet import BusyError, Fleet, Member, fill_disk, mend_disk
-from tests.chaos.links import Link, State
+from tests.chaos.disk_faults import damage, fill, wipe
+from tests.chaos.fleet import BusyError
+from tests.chaos.links import State
 from tests.chaos.settings import SESSION_SECONDS
-from tests.chaos.store_proxy import KINDS, StoreProxy, Trouble
+from tests.chaos.store_proxy import KINDS, Trouble
+from tests.chaos.world import Act, World, started, stopped
 
 _POINTS_OF_SPLITS = frozenset({"floor.after", "part.after"})
 _POINT_STEPS = 150
 """Of 0.1 s each: how long a process may take to come to the point at which it is to die."""
-_READY_STEPS = 25
 _ANSWER_STEPS = 40
 """Of 0.2 s each: how long an answer may wait for its request."""
-
-
-@dataclass
-class World:
-    """What faults are done to."""
-
-    kafka: ChaosKafka
-    links: list[Link]
-    proxy: StoreProxy
-    fleet: Fleet
-    rng: random.Random
-    connector: str
-    """The name of the sinks' connector on their admin port."""
-    has_splits: bool = True
-    done: Counter[str] = field(default_factory=Counter)
-    is_broker_busy: bool = False
-
-    def member(self) -> AbstractContextManager[Member]:
-        """For one fault alone."""
-        return self.fleet.one(self.rng.random())
-
-    @contextmanager
-    def broker(self) -> Iterator[ChaosKafka]:
-        """For one fault alone."""
-        if self.is_broker_busy:
-            raise BusyError
-        self.is_broker_busy = True
-        try:
-            yield self.kafka
-        finally:
-            self.is_broker_busy = False
-
-    def pause(self, low: float, high: float) -> Awaitable[None]:
-        """Some time within the bounds, in seconds."""
-        return asyncio.sleep(self.rng.uniform(low, high))
-
-    async def calm(self) -> None:
-        """Everything works again; whether the sinks find that out is theirs."""
-        for link in self.links:
-            link.turn(State.OPEN)
-        self.proxy.troubles.clear()
-        self.proxy.silenced.clear()
-        self.kafka.resume()
-        self.fleet.calm()
-        await self.proxy.settled()
-
-
-Act = Callable[[World], Awaitable[None]]
-
-
-async def started(world: World, member: Member) -> None:
-    """Again; mostly it comes to work before the next fault finds it."""
-    member.start()
-    if world.rng.random() < 0.7:
-        for _ in range(_READY_STEPS):
-            if (await member.process.ask("/readyz"))[0] == 200:
-                break
-            await asyncio.sleep(0.2)
 
 
 # -- processes -------------------------------------------------------------------------------------
@@ -134,7 +69,7 @@ async def suspend_briefly(world: World) -> None:
 async def stop_and_start(world: World) -> None:
     """SIGTERM; stays away for a while."""
     with world.member() as member:
-        await _stopped(world, member)
+        await stopped(world, member)
         await world.pause(0, 3)
         await started(world, member)
 
@@ -146,13 +81,6 @@ async def stop_and_kill(world: World) -> None:
         await world.pause(0, 1)
         member.kill()
         await started(world, member)
-
-
-async def _stopped(world: World, member: Member) -> None:
-    try:
-        await member.stopped()
-    except AssertionError as error:
-        world.fleet.broken.append(str(error))
 
 
 async def use_the_admin_port(world: World) -> None:
@@ -171,57 +99,25 @@ async def use_the_admin_port(world: World) -> None:
             await ask(f"{base}/resume", "PUT")
 
 
-# -- disks -----------------------------------------------------------------------------------------
-
-
-async def fill(world: World) -> None:
+async def pause_over_a_kill(world: World) -> None:
+    """What an operator asked for outlives the process; what comes of it is taken back."""
     with world.member() as member:
-        fill_disk(member)
-        await world.pause(0.5, 3)
-        mend_disk(member)
-
-
-async def wipe(world: World) -> None:
-    with world.member() as member:
-        if world.rng.random() < 0.5:
-            await _stopped(world, member)
+        base, process = f"/connectors/{world.connector}", member.process
+        wish, taken = world.rng.choice([("pause", 202), ("stop", 204)])
+        if (await process.ask(f"{base}/{wish}", "PUT"))[0] != taken:
+            return
+        await world.pause(0, 2)
         member.kill()
-        shutil.rmtree(member.process.spool, ignore_errors=True)
+        before = len(process.text())
         await started(world, member)
-
-
-async def damage(world: World) -> None:
-    """Some files, between two runs: a flipped byte, a lost end, all of it gone."""
-    with world.member() as member:
-        member.kill()
-        found = [path for path in sorted(member.process.spool.rglob("*")) if path.is_file()]
-        segments = [path for path in found if path.suffix == ".sealed"]
-        for path in segments or found:
-            if world.rng.random() < 0.5:
-                _damage(path, world.rng)
-        if world.rng.random() < 0.3:
-            for path in found:
-                if path.suffix == ".mdb" and world.rng.random() < 0.5:
-                    _flip(path, world.rng)
-        await started(world, member)
-
-
-def _damage(path: Path, rng: random.Random) -> None:
-    way = rng.choice(["flip", "cut", "delete"])
-    size_bytes = path.stat().st_size
-    if way == "delete":
-        path.unlink()
-    elif way == "cut":
-        os.truncate(path, rng.randint(0, max(0, size_bytes - 1)))
-    else:
-        _flip(path, rng)
-
-
-def _flip(path: Path, rng: random.Random) -> None:
-    data = bytearray(path.read_bytes())
-    if data:
-        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-        path.write_bytes(data)
+        words = {"pause": "paused", "stop": "stopped"}[wish] + " since an operator asked for it"
+        # Only where it came so far: a process may still be loading.
+        if "admin port" in process.text()[before:]:
+            await asyncio.sleep(0.5)
+            if words not in process.text()[before:]:
+                world.fleet.broken.append(f"sink {member.number} forgot: {wish}")
+        await world.pause(0, 2)
+        await process.ask(f"{base}/resume", "PUT")
 
 
 # -- Kafka -----------------------------------------------------------------------------------------
@@ -267,6 +163,22 @@ async def cut_store(world: World) -> None:
         world.proxy.silenced.discard(member.number)
 
 
+async def kill_store(world: World) -> None:
+    """SIGKILL, in the middle of whatever it writes; the bucket stays."""
+    with world.store() as s3:
+        await asyncio.to_thread(s3.kill)
+        await world.pause(0, 3)
+        await asyncio.to_thread(s3.start)
+
+
+async def suspend_store(world: World) -> None:
+    """It accepts connections and says nothing."""
+    with world.store() as s3:
+        await asyncio.to_thread(s3.suspend)
+        await world.pause(0.5, 5)
+        s3.resume()
+
+
 async def answer(kind: str, world: World) -> None:
     """One kind of answer, for one sink or all, for a part of the requests or all."""
     rng = world.rng
@@ -291,6 +203,7 @@ FAULTS: dict[str, Act] = {
     "SIGTERM": stop_and_start,
     "SIGTERM then SIGKILL": stop_and_kill,
     "admin port": use_the_admin_port,
+    "paused over a kill": pause_over_a_kill,
     "disk full": fill,
     "spool wiped": wipe,
     "spool damaged": damage,
@@ -301,9 +214,12 @@ FAULTS: dict[str, Act] = {
     "Kafka silent": partial(cut_kafka, State.SILENT),
     "Kafka deaf": partial(cut_kafka, State.DEAF),
     "S3 cut": cut_store,
+    "S3 killed": kill_store,
+    "S3 hangs": suspend_store,
     **{f"S3 {kind}": partial(answer, kind) for kind in KINDS},
 }
-CHEAP = [name for name in FAULTS if not name.startswith("broker") and name != "S3 late"]
+_DEAR = {"S3 late", "S3 hangs", "paused over a kill"}
+CHEAP = [name for name in FAULTS if not name.startswith("broker") and name not in _DEAR]
 """What a run of seconds can afford."""
 
 

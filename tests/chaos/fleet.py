@@ -65,6 +65,9 @@ class Member:
     async def post_mortem(self) -> str:
         """What it says of itself, and where its threads are; it ends with that."""
         lines = [f"--- sink {self.number}, pid {self.process.pid}"]
+        for path in ("admin.address", "state"):
+            file = self.process.spool / path
+            lines.append(f"{path}: {file.read_text().strip() if file.is_file() else 'no file'}")
         for path in _QUESTIONS:
             status, body = await self.process.ask(path)
             lines.append(f"{path}: {status} {body[:_ANSWER_LETTERS]}")
@@ -84,7 +87,14 @@ class Member:
         # Before that line it has no handler, and dies as any program does.
         is_early = "admin port" not in self.process.text()[self._said :]
         self.begin_stop()
-        status = await self.process.ended(seconds=STOP_SECONDS)
+        try:
+            status = await self.process.ended(seconds=STOP_SECONDS)
+        except AssertionError as error:
+            self.process.send(signal.SIGABRT)  # faulthandler writes all stacks into the log
+            with suppress(AssertionError):
+                await self.process.ended(seconds=5)
+            error.add_note(self.process.tail())
+            raise
         allowed = {0, -15} if is_early else {0}
         assert status in allowed, f"sink {self.number}: status {status}\n{self.process.tail()}"
 

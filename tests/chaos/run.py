@@ -90,6 +90,11 @@ class Run:
             left = until - time.monotonic()
             if left <= 0 and number:
                 return
+            if number == ROUNDS - 1 and campaign.settings.recreates:
+                topic = await campaign.recreate_a_topic()
+                if topic is not None:
+                    self.totals.recreated += 1
+                    self._say(f"  {topic} is created anew")
             seconds = min(rng.uniform(*_ROUND_SECONDS), max(left, _LEAST_SECONDS))
             report = await campaign.round(self._scheduler, seconds)
             totals = self.totals
@@ -113,6 +118,7 @@ class Run:
             f"faults, {totals.faults.total()}: {listed(totals.faults)}\n"
             f"S3 requests, {totals.requests.total()}: {listed(totals.requests)}\n"
             f"answers of the proxy's own, {totals.answers.total()}: {listed(totals.answers)}\n"
+            f"campaigns: {listed(totals.campaigns)}; topics created anew {totals.recreated}\n"
             f"starts {totals.starts}, repeats {totals.repeats}, longest catch-up "
             f"{totals.longest_catch_up_seconds:.1f} s, at most {peaks} MiB of memory"
         )

@@ -3,7 +3,6 @@
 Beside each choice stands what the oracle is to expect of it, said anew from the contract.
 """
 
-import gzip
 import json
 import random
 from collections.abc import Callable
@@ -11,9 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from backports import zstd
-
-from tests.integration.oracle import Expected, json_row
+from tests.chaos.contents import CONTENTS, Content, json_lines
+from tests.integration.oracle import Expected
 from tests.integration.producing import COUNTRIES
 
 MISSING = "__HIVE_DEFAULT_PARTITION__"
@@ -29,6 +27,7 @@ class Settings:
 
     name: str
     sections: dict[str, dict[str, Any]]
+    content: Content
     place: Place | None
     """None: by the wall clock, which no record tells."""
     members: int
@@ -36,6 +35,8 @@ class Settings:
     """Of each topic."""
     records_per_second: float
     padding: int
+    errors: str
+    """What becomes of bad records: skip, or dead letters under a prefix or in a topic."""
     has_bad_records: bool
     compression_type: str | None
     """Of the producer's batches."""
@@ -43,56 +44,35 @@ class Settings:
     """Nothing ends the last cut by itself."""
     is_static: bool
     """Members have a name of their own in the group."""
+    recreates: bool
+    """In the last round one topic is another than it was."""
 
     @property
     def spool_bytes(self) -> int:
         """`spool.max_bytes`."""
         return int(self.sections["spool"]["max_bytes"].removesuffix("MiB")) << 20
 
+    @property
+    def has_connect_names(self) -> bool:
+        """`layout.file_name`."""
+        return bool(self.sections["layout"]["file_name"] == "connect")
+
+    @property
+    def traits(self) -> list[str]:
+        """Some words, for counting."""
+        names = "connect names" if self.has_connect_names else "range names"
+        return [self.content.name, f"bad records: {self.errors}", names, f"sinks: {self.members}"]
+
     def expected(self, place: Place) -> Expected:
-        """What the oracle is told."""
-        compression = self.sections["format"]["compression"]
-        is_full = self.sections["records"]["form"] == "full"
+        """What the oracle is told; of dead letters it knows itself."""
         skips_nulls = self.sections["records"]["on_null_value"] == "skip"
 
         def row(record: Any) -> bytes | None:
             if record.value == BAD_VALUE or (skips_nulls and record.value is None):
                 return None
-            return _canonical(_full(record)) if is_full else json_row(record)
+            return self.content.row(record)
 
-        def read(body: bytes) -> bytes:
-            rows = _READERS[compression](body)
-            return (
-                b"".join(_canonical(json.loads(r)) for r in rows.splitlines()) if is_full else rows
-            )
-
-        return Expected(place, row, read, _EXTENSIONS[compression])
-
-
-_READERS: dict[str, Callable[[bytes], bytes]] = {
-    "none": bytes,
-    "gzip": gzip.decompress,
-    "zstd": zstd.decompress,
-}
-_EXTENSIONS = {"none": ".json", "gzip": ".json.gz", "zstd": ".json.zst"}
-
-
-def _canonical(fields: Any) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-
-
-def _full(record: Any) -> dict[str, Any]:
-    value = None if record.value is None else json.loads(record.value)
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-        "timestamp_type": "create",
-        "key": None if record.key is None else record.key.decode(),
-        "headers": [{"key": key, "value": data.decode()} for key, data in record.headers],
-        "value": value,
-    } | ({"tombstone": True} if record.value is None else {})
+        return Expected(place, row, self.content.read, self.content.extension)
 
 
 # -- places ----------------------------------------------------------------------------------------
@@ -171,17 +151,21 @@ ROTATIONS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
 }
 
 
-def _sections(rng: random.Random, rotation: str, layout: str) -> dict[str, dict[str, Any]]:
+def _sections(
+    rng: random.Random, rotation: str, layout: str, content: Content, errors: str
+) -> dict[str, dict[str, Any]]:
     is_large = rotation == "multipart"
+    has_connect_names = rng.random() < 0.25
+    bad = {"on_error": "skip"} if errors == "skip" else {"on_error": "dead_letter"}
     return {
         "rotate": ROTATIONS[rotation](rng),
-        "layout": LAYOUTS[layout][0],
+        "layout": LAYOUTS[layout][0] | {"file_name": "connect" if has_connect_names else "range"},
         "records": {
-            "form": "full" if not is_large and rng.random() < 0.25 else "value",
+            "form": content.form,
             "on_null_value": rng.choice(["write", "skip"]),
-            "on_error": "skip",
+            **bad,
         },
-        "format": {"compression": rng.choice(["none", "none", "gzip", "zstd"])},
+        "format": content.format,
         "kafka": {
             "session_timeout": f"{SESSION_SECONDS:.0f}s",
             "fetch_partition_max_bytes": rng.choice(["16KiB", "1MiB"]),
@@ -193,30 +177,39 @@ def _sections(rng: random.Random, rotation: str, layout: str) -> dict[str, dict[
         "s3": {
             "part_size": "5MiB",
             "uploads": rng.choice([1, 2, 4]),
-            "conditional_writes": rng.choice(["require", "auto"]),
+            "conditional_writes": "require"
+            if has_connect_names
+            else rng.choice(["require", "auto"]),
             "abort_uploads_after": "3s",
         },
     }
 
 
-def draw(rng: random.Random, *, rotation: str | None = None) -> Settings:
-    """From every choice there is; `rotation` fixes the one that matters most."""
+def draw(
+    rng: random.Random, *, rotation: str | None = None, content: str | None = None
+) -> Settings:
+    """From every choice there is; `rotation` and `content` fix those that matter most."""
     rotation = rotation or rng.choice(list(ROTATIONS))
     is_large = rotation == "multipart"
-    # Objects of several parts want many records in few places.
+    # Objects of several parts want many records in few places, and rows that stay as long.
     layout = rng.choice(["topic partition", "nothing"] if is_large else list(LAYOUTS))
+    kind = content or rng.choice(["jsonl", "jsonl", "csv", "avro", "parquet"])
+    made = json_lines(rng, may_be_full=False) if is_large else CONTENTS[kind](rng)
+    errors = rng.choice(["skip", "prefix", "topic"])
+    counts = rng.choice([(1,), (2,)] if is_large else [(1,), (3,), (3, 2), (4, 1, 1)])
     return Settings(
-        name=f"{rotation} by {layout}",
-        sections=_sections(rng, rotation, layout),
+        name=f"{made.name}, {rotation} by {layout}, bad records: {errors}",
+        sections=_sections(rng, rotation, layout, made, errors),
+        content=made,
         place=LAYOUTS[layout][1],
         members=rng.choice([1, 2, 2, 3, 3]),
-        partition_counts=rng.choice([(1,), (2,)])
-        if is_large
-        else rng.choice([(1,), (3,), (3, 2), (4, 1, 1)]),
+        partition_counts=counts,
         records_per_second=10.0 if is_large else rng.choice([40.0, 120.0, 300.0]),
         padding=500_000 if is_large else 0,
-        has_bad_records=rng.random() < 0.5,
+        errors=errors,
+        has_bad_records=errors != "skip" or rng.random() < 0.5,
         compression_type=rng.choice([None, "gzip", "lz4", "zstd", "snappy"]),
         is_flushed=rotation == "flush",
         is_static=rng.random() < 0.25,
+        recreates=len(counts) > 1 and rng.random() < 0.6,
     )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from spoolsink.cut import Commit, CutObject, ObjectState
 from spoolsink.cuts import PartitionCuts
-from tests.exhaustive.state import LateCommit, LatePut, Owner, State, new_owner
+from tests.exhaustive.state import LateCommit, LatePut, Numbers, Owner, State, new_owner
 
 REFUSED = "refused"
 
@@ -56,7 +56,8 @@ def explore(
 ) -> Found:
     """Visit every state within the bounds."""
     first = _first(bounds, cuts)
-    seen = {first.canonical(): 0}
+    numbers = Numbers()
+    seen = {first.canonical(numbers)}
     ways: list[tuple[int, str]] = [(-1, "start")]
     queue: deque[tuple[int, int, State]] = deque([(0, 0, first)])
     transitions = deepest = 0
@@ -67,9 +68,9 @@ def explore(
         for name, follower in _guarded(state, bounds, cuts, ways, number):
             is_stuck = False
             transitions += 1
-            key = follower.canonical()
+            key = follower.canonical(numbers)
             if key not in seen:
-                seen[key] = len(ways)
+                seen.add(key)
                 ways.append((number, name))
                 _check(follower, ways, len(ways) - 1)
                 queue.append((len(ways) - 1, depth + 1, follower))

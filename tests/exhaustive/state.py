@@ -6,10 +6,10 @@ split needs a floor. Owners may seal at any offset, that is: for any reason and 
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from spoolsink.cut import Commit, Cut, CutObject, ObjectState, OpenCut
+from spoolsink.cut import Commit, Commits, Cut, CutObject, ObjectState, OpenCut
 from spoolsink.cuts import PartitionCuts
 from spoolsink.intent import Identity
 from spoolsink.records import TopicPartition
@@ -32,6 +32,17 @@ class LateCommit(NamedTuple):
     commit: Commit
 
 
+class Numbers:
+    """Small numbers for what is large and the same in many states: it is held and hashed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, int] = {}
+
+    def of(self, value: object) -> int:
+        """Equal numbers for equal values."""
+        return self._known.setdefault(value, len(self._known))
+
+
 @dataclass(slots=True)
 class Owner:
     """A process: the real cuts, the generation that it believes in, and rows not yet in an object.
@@ -46,6 +57,8 @@ class Owner:
     rows: tuple[int, ...] = ()
     is_waiting: bool = False
     """A commit is under way, and its answer may still come."""
+    number: int | None = None
+    """Of all that can differ in it (`Numbers`), once asked for: it changes in copies only."""
 
     def copy(self) -> "Owner":
         return Owner(_copy(self.cuts), self.generation, self.clock, self.rows, self.is_waiting)
@@ -70,12 +83,23 @@ class State:
         """To be changed in the owner at `index`; the others are shared."""
         owners = list(self.owners)
         owners[index] = owners[index].copy()
-        return replace(self, owners=tuple(owners))
+        return State(
+            tuple(owners),
+            self.committed,
+            self.generation,
+            self.objects,
+            self.late_puts,
+            self.late_commits,
+            self.crashes,
+            self.zombies,
+            self.faults,
+            self.is_fenced,
+        )
 
-    def canonical(self) -> tuple[object, ...]:
+    def canonical(self, numbers: Numbers) -> tuple[object, ...]:
         """Equal for states in which the same can happen."""
         return (
-            tuple(self._seen_of(owner) for owner in self.owners),
+            tuple([self._seen_of(owner, numbers) for owner in self.owners]),
             self.committed,
             self.generation,
             self.objects,
@@ -88,11 +112,14 @@ class State:
         """Another one has the topic partition, and Kafka refuses what this one commits."""
         return self.is_fenced and owner.generation != self.generation
 
-    def _seen_of(self, owner: Owner) -> tuple[object, ...]:
+    def _seen_of(self, owner: Owner, numbers: Numbers) -> int:
         if not self.is_zombie(owner) or owner.cuts.is_commit_unknown:
-            return _canonical(owner)
+            if owner.number is None:
+                owner.number = numbers.of(_canonical(owner))
+            return owner.number
         # All that a zombie can do to anybody is to write what it still may.
-        return (None, frozenset((o.key, o.segment) for o in owner.cuts.uploads()) - self.objects)
+        left = frozenset((o.key, o.segment) for o in owner.cuts.uploads()) - self.objects
+        return numbers.of((None, left))
 
 
 def new_owner(cuts: type[PartitionCuts], number: int, generation: int, limit: int) -> Owner:
@@ -107,20 +134,26 @@ def _copy(cuts: PartitionCuts) -> PartitionCuts:
     new.__dict__.update(cuts.__dict__)
     new.lost_repeats = list(cuts.lost_repeats)
     new._repeats = deque(cuts._repeats)
-    new._commits = replace(cuts._commits)
-    new.sealed = deque(
-        Cut(c.start, c.mark, [replace(o) for o in c.objects], c.floor) for c in cuts.sealed
-    )
+    known = cuts._commits
+    new._commits = Commits(known.offset, known.metadata, known.text, known.sent, known.is_unknown)
+    new.sealed = deque([Cut(c.start, c.mark, _copies(c.objects), c.floor) for c in cuts.sealed])
     opened = cuts.open
     new.open = OpenCut(
         opened.start,
         opened.position,
         opened.instant_ms,
         opened.records,
-        [replace(o) for o in opened.splits],
+        _copies(opened.splits),
         opened.floor,
     )
     return new
+
+
+def _copies(objects: list[CutObject]) -> list[CutObject]:
+    return [
+        CutObject(o.segment, o.key, o.digest, o.first, o.last, o.records, o.is_split, o.state)
+        for o in objects
+    ]
 
 
 def _canonical(owner: Owner) -> tuple[object, ...]:

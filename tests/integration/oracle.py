@@ -248,9 +248,8 @@ class Oracle:
         self, topic: str, number: int, objects: Sequence[StoredObject], wanted: Sequence[Any]
     ) -> None:
         directories: dict[str, list[Any]] = defaultdict(list)
-        base = self._expected.prefix.format(topic=topic)
         for record in wanted:
-            directories["/".join(filter(None, (base, self._expected.place(record))))].append(record)
+            directories[self._directory(topic, record)].append(record)
         for found in objects:
             self._check_metadata(found)
             directory = found.parts["directory"]
@@ -259,6 +258,10 @@ class Oracle:
             here = [o for o in objects if o.parts["directory"] == directory]
             self._check_directory(directory, here, records)
         _check_cuts(objects, [r.offset for r in wanted if self._row(r)], wanted)
+
+    def _directory(self, topic: str, record: Any) -> str:
+        base = self._expected.prefix.format(topic=topic)
+        return "/".join(filter(None, (base, self._expected.place(record))))
 
     def _check_metadata(self, found: StoredObject) -> None:
         topic, number = found.tp

@@ -41,6 +41,7 @@ READS = (
 OF_NOBODY = (
     *("PUT /connectors/x/pause", "PUT /connectors/x/resume"),
     *("HEAD /connectors/x", "HEAD /connectors"),
+    *("DELETE /connectors/x", "DELETE /connectors/x/offsets", "PATCH /connectors/x/config"),
 )
 WRONG_METHODS = (
     *("POST /", "PUT /", "DELETE /", "PUT /connectors", "DELETE /connectors"),
@@ -62,6 +63,8 @@ OTHERWISE = {
     "GET /connectors/x/topics": (200, 404),  # an unknown name is a 404, whatever is asked
     "PUT /connectors/x/stop": (500, 404),
     "POST /connectors/x/restart": (500, 404),
+    "PUT /connectors/x/config": (500, 404),  # with a body Connect makes the connector
+    "PATCH /connectors/x/offsets": (500, 404),
     "POST /connectors/x/tasks/0/restart": (500, 404),
     f"POST {ONE}/tasks": (500, 405),  # between workers
     f"DELETE {ONE}/offsets": (400, 405),  # the configuration is a file, offsets are the group's
@@ -186,6 +189,8 @@ async def test_every_route_answers_as_kafka_connect_does(
         await eventually("both have committed everything", offsets_agree)
         await both.agree(*(f"GET {path}" for path in READS))
         await both.agree(*OF_NOBODY, *WRONG_METHODS)
+        # What Connect does not know as a method it refuses before it looks for the connector.
+        await both.agree(*(call.format(name="x") for call in WRONG_METHODS))
         for call, statuses in OTHERWISE.items():
             theirs, ours = await both.ask(call)
             assert (theirs.status, ours.status) == statuses, (call, theirs, ours)

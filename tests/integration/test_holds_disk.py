@@ -1,17 +1,22 @@
 """The spool's file system becomes read-only, runs out of inodes, and is mended."""
 
+import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.integration.harness import Bench, all_of
 from tests.integration.oracle import Oracle
 from tests.integration.producing import documents, produce
+from tests.servers.processes import free_port
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a small tmpfs: root on Linux"
@@ -81,6 +86,31 @@ def disks(tmp_path: Path) -> Iterator[dict[str, Disk]]:
         disk.close()
 
 
+@contextmanager
+def systemd_of(directory: Path) -> Iterator[tuple[dict[str, str], socket.socket]]:
+    """What `Type=notify` gives a service, and where its words arrive."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as one:
+        one.settimeout(30)
+        one.bind(str(directory / "notify"))
+        # Fed often, so that it speaks often.
+        yield {"NOTIFY_SOCKET": str(directory / "notify"), "WATCHDOG_USEC": "1500000"}, one
+
+
+def until_ready(systemd: socket.socket) -> str:
+    """The status that it is ready with."""
+    while True:
+        word, _, more = systemd.recv(4096).decode().partition("\n")
+        if word == "READY=1":
+            return more
+
+
+async def says(url: str, status: int, *words: str) -> None:
+    """There is no place to write the address to: asked where the file put it."""
+    async with aiohttp.ClientSession() as client, client.get(url) as answer:
+        text = await answer.text()
+        assert (answer.status, [word for word in words if word not in text]) == (status, []), text
+
+
 WORDS = {"read-only": "Read-only file system", "inodes": "No space left"}
 
 
@@ -91,11 +121,17 @@ async def test_a_disk_that_takes_nothing_is_waited_for_at_the_start(
         own, disk = bench.sibling(), disks[how]
         topic, oracle = await own.topic(), Oracle(own)
         await produce(own.kafka.bootstrap_servers, topic, documents(20))
-        sink = own.sink({"rotate": {"records": 5}}, spool=disk.spool)
+        address = f"127.0.0.1:{free_port()}"
+        settings = {"rotate": {"records": 5}, "admin": {"listen": address}}
+        sink = own.sink(settings, spool=disk.spool)
         disk.spoil(how)
-        sink.start()
-        # Its admin port picks a number, and there is no place to write it to.
-        await sink.until_logged("spool: holds:")
+        with systemd_of(own.directory) as (environ, told):
+            sink.start(environ)
+            await sink.until_logged("spool: holds:")
+            await says(f"http://{address}/readyz", 503, "spool: ", WORDS[how])
+            await says(f"http://{address}/healthz", 200, "alive")
+            # It has started, or systemd would end it before the disk is mended.
+            assert WORDS[how] in await asyncio.to_thread(until_ready, told)
         assert WORDS[how] in sink.text()
         assert sink.text().count("spool: holds:") == 1
         assert sink.is_running

@@ -14,7 +14,7 @@ import yaml
 
 from tests.integration.harness import ROOT, Bench, SinkProcess, eventually
 from tests.integration.producing import documents, producer_on, send
-from tests.servers.prometheus import PrometheusServer
+from tests.servers.prometheus import Prometheus, PrometheusServer, scraping
 
 GRAFANA = ROOT / "deploy" / "grafana"
 RULES = ROOT / "deploy" / "prometheus" / "spoolsink.rules.yaml"
@@ -70,29 +70,6 @@ def queries() -> Iterator[tuple[str, str]]:
                 yield f"{name}: {panel['title']} {target['refId']}", text
 
 
-class Prometheus:
-    """Its API."""
-
-    def __init__(self, url: str, client: aiohttp.ClientSession) -> None:
-        self._url, self._client = url, client
-
-    async def is_ready(self) -> bool:
-        """The port is open before that."""
-        async with self._client.get(f"{self._url}/-/ready") as answer:
-            return answer.status == 200
-
-    async def ask(self, path: str, **parameters: str) -> Any:
-        async with self._client.get(f"{self._url}/api/v1/{path}", params=parameters) as answer:
-            found = await answer.json()
-            assert found["status"] == "success", (parameters, found)
-            return found["data"]
-
-    async def has_data(self, query: str) -> bool:
-        """A series with a number; a histogram of nothing is NaN."""
-        result = (await self.ask("query", query=query))["result"]
-        return any(series["value"][1] != "NaN" for series in result)
-
-
 @pytest.fixture
 async def sink(bench: Bench) -> AsyncIterator[SinkProcess]:
     """At work for as long as the test takes: records, open cuts, uploads and commits."""
@@ -126,16 +103,7 @@ async def prometheus(sink: SinkProcess, tmp_path: Path) -> AsyncIterator[Prometh
     directory = tmp_path / "prometheus"
     directory.mkdir()
     address = (sink.spool / "admin.address").read_text().strip()
-    server = PrometheusServer(
-        directory,
-        {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(RULES)],
-            "scrape_configs": [
-                {"job_name": "spoolsink", "static_configs": [{"targets": [address]}]}
-            ],
-        },
-    )
+    server = PrometheusServer(directory, scraping([address], RULES))
     server.start()
     async with aiohttp.ClientSession() as client:
         found = Prometheus(server.url, client)

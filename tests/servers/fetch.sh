@@ -2,7 +2,7 @@
 # What the tests run against, into a cache outside the checkout: $SPOOLSINK_CACHE, else
 # ~/.cache/spoolsink. Apache Kafka and Kafka Connect 4.1.0 and Apicurio Registry 3.0.9 (Maven),
 # versitygw 1.7.0 (Go), Prometheus (Debian's package, unpacked), the Python library gssapi 1.12.0.
-# Chromium, systemd-analyze and MIT's KDC are installed by apt-get where they are absent. Does
+# Chromium, systemd-analyze, curl and MIT's KDC are installed by apt-get where they are absent. Does
 # nothing when all are there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -88,6 +88,7 @@ if ! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/nul
   install chromium "to look at the status page"
 fi
 command -v systemd-analyze >/dev/null 2>&1 || install systemd "to check the units"
+command -v curl >/dev/null 2>&1 || install curl "to type what the runbook says"
 
 PATH=$PATH:/usr/sbin # a KDC's tools are no user's
 command -v krb5kdc >/dev/null 2>&1 || install krb5-kdc "to log in with Kerberos"

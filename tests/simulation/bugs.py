@@ -1,7 +1,8 @@
-"""Bugs as somebody might make them, each in one place; the simulation must find every one.
+"""Bugs in the rules about offsets, each in one place; the simulation must find every one.
 
-`BUGS` has them by name. Each replaces methods of real classes: `test_delivery` checks that what is
-replaced exists, so that a renamed method cannot turn a bug into correct code unseen.
+`BUGS` has them by name, with those of `bugs_around`. Each replaces methods of real classes:
+`test_delivery` checks that what is replaced exists, so that a renamed method cannot turn a bug into
+correct code unseen.
 """
 
 from collections.abc import Mapping
@@ -15,10 +16,8 @@ from spoolsink.cuts import PartitionCuts
 from spoolsink.encoder import Encoded
 from spoolsink.intent import CommitMetadata, Mark
 from spoolsink.records import OffsetRange
-from spoolsink.uploader import Outcome, Upload
-from tests.simulation.models import StoredObject
-from tests.simulation.network import NoAnswerError, Put, ask
-from tests.simulation.stand_ins import ModelDelivery, ModelUploader, Parts
+from tests.simulation.bugs_around import BUGS_AROUND
+from tests.simulation.stand_ins import Parts
 
 
 class CommitsBeforeConfirm(PartitionCuts):
@@ -137,36 +136,6 @@ class HasNoLimit(PartitionCuts):
         return True
 
 
-class TrustsDamagedSegments(ModelDelivery):
-    """Uploads what the disk gives."""
-
-    verifies_segments = False
-
-
-class WritesOver(ModelUploader):
-    """Puts without a condition."""
-
-    async def _put(self, request: Put) -> bool:
-        return await super()._put(request._replace(create_only=False))
-
-
-class TakesSilenceForSuccess(ModelUploader):
-    """A Put without an answer counts as done."""
-
-    async def _put(self, request: Put) -> bool:
-        try:
-            return bool(await ask(request))
-        except NoAnswerError:
-            return True
-
-
-class TakesAnyObjectForIts(ModelUploader):
-    """A key that is taken counts as written, whatever it holds."""
-
-    def _known(self, found: StoredObject, upload: Upload) -> Outcome | None:
-        return Outcome.EXISTED
-
-
 class SplitsByTheBatch(Boundaries):
     """Ends a full split with the batch instead of with the record that filled it."""
 
@@ -190,30 +159,30 @@ class PassesOverLostOffsets(Assignment):
         return True
 
 
-BUGS: dict[str, Parts] = {
-    bug.__name__: Parts(cuts=bug)
-    for bug in (
-        CommitsBeforeConfirm,
-        CommitsOverAnUnfinishedCut,
-        ForgetsTheFloor,
-        ForgetsTheIntents,
-        WipesTheIntents,
-        RepeatsShorter,
-        UploadsBeforeTheIntent,
-        UploadsAllBelowTheFloor,
-        CommitsAfterUnknown,
-        TakesTheInstantFromTheClock,
-        ContinuesAfterOthers,
-        AdoptsAnyLocalCut,
-        HasNoLimit,
-    )
-} | {
-    "UnfencedCommits": Parts(is_fenced=False),
-    "TrustsDamagedSegments": Parts(delivery=TrustsDamagedSegments),
-    "WritesOver": Parts(uploader=WritesOver),
-    "TakesSilenceForSuccess": Parts(uploader=TakesSilenceForSuccess),
-    "TakesAnyObjectForIts": Parts(uploader=TakesAnyObjectForIts),
-    "SplitsByTheBatch": Parts(boundaries=SplitsByTheBatch),
-    "NeverLooksAtTheTopic": Parts(assignment=NeverLooksAtTheTopic),
-    "PassesOverLostOffsets": Parts(assignment=PassesOverLostOffsets),
-}
+BUGS: dict[str, Parts] = (
+    {
+        bug.__name__: Parts(cuts=bug)
+        for bug in (
+            CommitsBeforeConfirm,
+            CommitsOverAnUnfinishedCut,
+            ForgetsTheFloor,
+            ForgetsTheIntents,
+            WipesTheIntents,
+            RepeatsShorter,
+            UploadsBeforeTheIntent,
+            UploadsAllBelowTheFloor,
+            CommitsAfterUnknown,
+            TakesTheInstantFromTheClock,
+            ContinuesAfterOthers,
+            AdoptsAnyLocalCut,
+            HasNoLimit,
+        )
+    }
+    | {
+        "UnfencedCommits": Parts(is_fenced=False),
+        "SplitsByTheBatch": Parts(boundaries=SplitsByTheBatch),
+        "NeverLooksAtTheTopic": Parts(assignment=NeverLooksAtTheTopic),
+        "PassesOverLostOffsets": Parts(assignment=PassesOverLostOffsets),
+    }
+    | BUGS_AROUND
+)

@@ -1,10 +1,10 @@
-"""What stands around the sink: a log, the group's committed offset, a bucket, disks.
+"""What stands around the sink: logs, the group's committed offsets, disks, counters.
 
-Each does what Kafka and S3 do, no more: OffsetCommit is fenced by the generation only and the last
-writer wins, a late request takes effect, a conditional write is atomic.
+Each does what Kafka does, no more: OffsetCommit is fenced by the generation only and the last
+writer wins, a late request takes effect. The bucket is in `store`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,10 +12,16 @@ from spoolsink.cut import Commit
 from spoolsink.ledger import LocalCut
 from spoolsink.records import OffsetRange, TopicPartition
 from spoolsink.segment import SealedSegment
+from spoolsink.spool import Quota
 from spoolsink.spool_memory import MemorySpool
 
-TP = TopicPartition("orders", 0)
+TOPIC = "orders"
 CLUSTER = "cluster"
+LETTERS_PREFIX = "dead"
+"""Of the keys of dead letters, where those are objects."""
+
+NO_QUOTA = 1 << 40
+PAUSE_AT, RESUME_AT = 0.9, 0.7
 
 
 class LogRecord(NamedTuple):
@@ -25,7 +31,7 @@ class LogRecord(NamedTuple):
     offset: int
     time_ms: int
     size_bytes: int
-    is_skipped: bool
+    is_bad: bool
 
     @property
     def row(self) -> bytes:
@@ -35,12 +41,14 @@ class LogRecord(NamedTuple):
 
 @dataclass
 class Log:
-    """One incarnation of the topic; `gone` are offsets that were taken out after the fact.
+    """A topic partition of one incarnation of the topic.
 
-    Those below `start` by retention, the `compacted` ones singly.
+    `gone` are offsets that were taken out after the fact: those below `start` by retention, the
+    `compacted` ones singly.
     """
 
     topic_id: str
+    partition: int = 0
     start: int = 0
     end: int = 0
     records: dict[int, LogRecord] = field(default_factory=dict)
@@ -48,13 +56,18 @@ class Log:
     compacted: set[int] = field(default_factory=set)
 
     @property
+    def name(self) -> str:
+        """No other log has it."""
+        return f"{self.topic_id}.{self.partition}"
+
+    @property
     def range(self) -> OffsetRange:
         """What Kafka answers to ListOffsets."""
         return OffsetRange(self.start, self.end)
 
-    def produce(self, time_ms: int, size_bytes: int, *, is_skipped: bool) -> None:
-        identity = f"{self.topic_id}:{self.end}"
-        self.records[self.end] = LogRecord(identity, self.end, time_ms, size_bytes, is_skipped)
+    def produce(self, time_ms: int, size_bytes: int, *, is_bad: bool) -> None:
+        identity = f"{self.name}:{self.end}"
+        self.records[self.end] = LogRecord(identity, self.end, time_ms, size_bytes, is_bad)
         self.end += 1
 
     def skip(self) -> None:
@@ -80,74 +93,66 @@ class Log:
 
 @dataclass
 class Broker:
-    """The group coordinator: one committed offset, one generation at a time."""
+    """The group coordinator: committed offsets, one generation at a time."""
 
-    committed: Commit | None = None
+    committed: dict[TopicPartition, Commit] = field(default_factory=dict)
     generation: int = 0
     is_fenced: bool = True
 
-    def commit(self, generation: int, commit: Commit) -> int:
-        """Kafka's error code."""
+    def commit(self, generation: int, commits: Mapping[TopicPartition, Commit]) -> int:
+        """Kafka's error code, the same for each: of the topic partitions it asks nothing."""
         if self.is_fenced and generation != self.generation:
             return 22
-        self.committed = commit
+        self.committed.update(commits)
         return 0
 
 
-class StoredObject(NamedTuple):
-    """An object with its user metadata."""
-
-    body: bytes
-    metadata: dict[str, str]
-
-
-@dataclass
-class Bucket:
-    """Objects by key; a Put tells whether it took effect."""
-
-    objects: dict[str, StoredObject] = field(default_factory=dict)
-
-    def put(self, key: str, stored: StoredObject, *, create_only: bool) -> bool:
-        if create_only and key in self.objects:
-            return False
-        self.objects[key] = stored
-        return True
-
-
 class ModelSpool(MemorySpool):
-    """The real spool of memory, with sealed cuts that outlive the process as files do."""
+    """The real spool of memory, with sealed cuts that outlive the process as files do.
 
-    def __init__(self) -> None:
-        super().__init__(max_bytes=1 << 40, pause_at=0.9, resume_at=0.7)
-        self.cuts: dict[int, LocalCut] = {}
+    `most_bytes` is what it was ever seen to hold within its quota's lifetime.
+    """
+
+    def __init__(self, quota_bytes: int | None = None) -> None:
+        super().__init__(max_bytes=quota_bytes or NO_QUOTA, pause_at=PAUSE_AT, resume_at=RESUME_AT)
+        self.cuts: dict[tuple[TopicPartition, int], LocalCut] = {}
         self.damaged: set[int] = set()
+        self.allowed_bytes = self.max_bytes
+
+    def resize(self, max_bytes: int) -> None:
+        """`spool.max_bytes` of the process that starts now; what lies here lies here."""
+        self.max_bytes = max_bytes
+        self._quota = Quota(max_bytes, PAUSE_AT, RESUME_AT)
+        self.allowed_bytes = max(max_bytes, self._used_bytes)
 
     async def remember(self, cut: LocalCut) -> None:
-        self.cuts[cut.start] = cut
+        self.cuts[cut.tp, cut.start] = cut
 
     async def drop(self, segments: Sequence[SealedSegment]) -> None:
         await super().drop(segments)
         gone = {segment.number for segment in segments}
         self.cuts = {
-            start: cut
-            for start, cut in self.cuts.items()
+            which: cut
+            for which, cut in self.cuts.items()
             if not gone & {segment.number for segment in cut.segments}
         }
 
     async def forget(self, cuts: Sequence[LocalCut]) -> None:
         await super().forget(cuts)
         for cut in cuts:
-            self.cuts.pop(cut.start, None)
+            self.cuts.pop((cut.tp, cut.start), None)
 
-    def restart(self) -> list[LocalCut]:
+    def restart(self, max_bytes: int) -> list[LocalCut]:
         """A new process finds the directory: what is open is gone, sealed cuts are offered."""
         self._used_bytes -= sum(
             segment.held_bytes for held in self._open.values() for segment in held.values()
         )
         self._open.clear()
+        self._uploads.clear()
         known = {s.number for cut in self.cuts.values() for s in cut.segments}
         for orphan in [number for number in self._sealed if number not in known]:
             self._used_bytes -= self._sealed.pop(orphan)
+        self.resize(max_bytes)
         return list(self.cuts.values())
 
     def damage(self, choice: int) -> None:
@@ -158,7 +163,7 @@ class ModelSpool(MemorySpool):
 
 
 class Count:
-    """A counter or a histogram: as much of prometheus_client's as the sink touches."""
+    """A counter, a gauge or a histogram: as much of prometheus_client's as the sink touches."""
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, ...], float] = {}
@@ -183,14 +188,17 @@ class _Labelled(NamedTuple):
     def inc(self, amount: float = 1) -> None:
         self.values[self.labels] = self.values.get(self.labels, 0) + amount
 
+    def set(self, amount: float) -> None:
+        """Gauges tell nothing here."""
+
 
 class Counts:
     """The metrics of a whole world: every process counts into the same."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.counters = {name: Count() for name in names}
+    def __init__(self, counters: Sequence[str], gauges: Sequence[str]) -> None:
+        self.counters = {name: Count() for name in counters}
         self.histograms = {"upload_seconds": Count()}
-        self.gauges: dict[str, Count] = {}
+        self.gauges = {name: Count() for name in gauges}
 
     def of(self, name: str) -> dict[tuple[str, ...], float]:
         """What was counted, by label values."""

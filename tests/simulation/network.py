@@ -4,41 +4,80 @@ The real coroutines run without an event loop: each runs until it asks the world
 goes on when the world answers, in whatever order that happens.
 """
 
+import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from spoolsink.cut import Commit
-from tests.simulation.models import StoredObject
+from spoolsink.records import TopicPartition
 
 
 class SendCommit(NamedTuple):
     """OffsetCommit; answered with Kafka's error code."""
 
     generation: int
-    commit: Commit
+    commits: Mapping[TopicPartition, Commit]
 
 
 class ReadCommitted(NamedTuple):
-    """OffsetFetch; answered with the committed `Commit`, or None."""
+    """OffsetFetch; answered with the committed offsets by topic partition."""
+
+
+class SendLetters(NamedTuple):
+    """Produce to the dead letter topic; answered when all replicas have them."""
+
+    identities: tuple[str, ...]
 
 
 class Put(NamedTuple):
-    """PutObject; answered with whether it took effect."""
+    """PutObject; answered with a `store.Refusal`, or None when it took effect."""
 
     key: str
-    stored: StoredObject
+    body: bytes
+    metadata: Mapping[str, str]
     create_only: bool
 
 
 class Head(NamedTuple):
-    """HeadObject; answered with the object, or None."""
+    """HeadObject; answered with the object's metadata, or None."""
 
     key: str
 
 
-Request = SendCommit | ReadCommitted | Put | Head
+class CreateUpload(NamedTuple):
+    """CreateMultipartUpload; answered with the upload's id."""
+
+    key: str
+    metadata: Mapping[str, str]
+
+
+class UploadPart(NamedTuple):
+    """UploadPart; answered with the part's ETag."""
+
+    upload_id: str
+    number: int
+    body: bytes
+
+
+class Complete(NamedTuple):
+    """CompleteMultipartUpload with numbers and ETags; answered as a Put is."""
+
+    key: str
+    upload_id: str
+    parts: tuple[tuple[int, str], ...]
+    create_only: bool
+
+
+class Abort(NamedTuple):
+    """AbortMultipartUpload."""
+
+    upload_id: str
+
+
+StoreRequest = Put | Head | CreateUpload | UploadPart | Complete | Abort
+Request = SendCommit | ReadCommitted | SendLetters | StoreRequest
 
 
 class NoAnswerError(Exception):
@@ -66,7 +105,7 @@ class Asker(Protocol):
     is_alive: bool
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Waiting:
     """A request, and who waits for the answer; nobody does after a deadline."""
 
@@ -79,11 +118,29 @@ class Waiting:
     answer: Any = None
 
 
-class Network:
-    """Everything under way."""
+class _Threads:
+    """All that the sink's coroutines ask of a running loop: a thread's work is done at once."""
 
-    def __init__(self) -> None:
+    def run_in_executor(self, _executor: object, work: Callable[[], object]) -> Awaitable[object]:
+        return _done(work)
+
+    def get_debug(self) -> bool:
+        return False
+
+
+async def _done(work: Callable[[], object]) -> object:
+    return work()
+
+
+_THREADS = cast(asyncio.AbstractEventLoop, _Threads())
+
+
+class Network:
+    """Everything under way; `on_sent` sees each request as it leaves its process."""
+
+    def __init__(self, on_sent: Callable[[Waiting], None]) -> None:
         self.waiting: list[Waiting] = []
+        self._on_sent = on_sent
 
     def start(self, process: Asker, work: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine until it asks for something, or ends."""
@@ -101,10 +158,10 @@ class Network:
         if waiting.process.is_alive:
             self._continue(waiting.process, waiting.work, None, NoAnswerError())
 
-    def is_busy(self, process: Asker, kind: type[Request]) -> bool:
-        """Whether the process waits for the answer to a request of the kind."""
+    def is_busy(self, process: Asker, *kinds: type[Request]) -> bool:
+        """Whether the process waits for the answer to a request of these kinds."""
         return any(
-            w.process is process and w.is_awaited and isinstance(w.request, kind)
+            w.process is process and w.is_awaited and isinstance(w.request, kinds)
             for w in self.waiting
         )
 
@@ -123,8 +180,15 @@ class Network:
         answer: object,
         error: Exception | None,
     ) -> None:
+        asyncio._set_running_loop(_THREADS)
         try:
             request = work.send(answer) if error is None else work.throw(error)
+            while request is None:  # it only lets others run for a moment
+                request = work.send(None)
         except StopIteration:
             return
-        self.waiting.append(Waiting(request, process, work))
+        finally:
+            asyncio._set_running_loop(None)
+        waiting = Waiting(request, process, work)
+        self.waiting.append(waiting)
+        self._on_sent(waiting)

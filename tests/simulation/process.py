@@ -1,4 +1,4 @@
-"""One sink process: the real appender, cuts, takeover, assignment and delivery."""
+"""One sink process: the real pipeline, appender, cuts, takeover, assignment, delivery, uploader."""
 
 from collections.abc import Collection
 from datetime import UTC
@@ -13,33 +13,24 @@ from spoolsink.health import Health
 from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
 from spoolsink.naming import Naming
-from spoolsink.records import Batch, TimestampType, TopicPartition
-from spoolsink.rotation import Rotation, RotationReason, SplitRule
+from spoolsink.records import TopicPartition
+from spoolsink.rotation import Rotation, SplitRule
 from spoolsink.takeover import StartPolicy
-from spoolsink.uploader import Uploader
-from tests.simulation.models import (
-    TP,
-    Log,
-    ModelSpool,
-)
-from tests.simulation.network import (
-    ReadCommitted,
-    SendCommit,
-    at_once,
-)
+from tests.simulation.group import DeliveryGroup, ModelGroup
+from tests.simulation.models import LETTERS_PREFIX, NO_QUOTA, ModelSpool
+from tests.simulation.network import ReadCommitted, SendCommit, at_once
 from tests.simulation.stand_ins import (
-    DeliveryGroup,
     ModelDelivery,
     ModelEncoder,
-    ModelGroup,
     ModelLayout,
-    Shape,
-    Surroundings,
+    ModelPipeline,
+    no_sleep,
 )
+from tests.simulation.surroundings import Shape, Surroundings
 
 ROTATIONS = (
     Rotation(UTC),
-    Rotation(UTC, records=5),
+    Rotation(UTC, records=3),
     Rotation(UTC, max_bytes=60),
     Rotation(UTC, interval_seconds=3),
     Rotation(UTC, schedule_seconds=4),
@@ -49,6 +40,10 @@ ROTATIONS = (
 """Every mode; with `MAX_OPEN`, which any process may have beside them."""
 
 MAX_OPEN = 2
+MAX_OPEN_OF_ALL = 3
+"""Of the process; more than one topic partition's."""
+
+GRACE_SECONDS = 10.0
 
 
 class Process:
@@ -57,6 +52,8 @@ class Process:
     def __init__(self, world: Surroundings, owner: str, spool: ModelSpool, shape: Shape) -> None:
         self.is_alive = True
         self.must_check = False
+        self.is_through = False
+        """A drain has ended: there was nothing left to do."""
         self.owner, self.spool, self.shape = owner, spool, shape
         self.world = world
         self.group = ModelGroup(world, self)
@@ -65,42 +62,51 @@ class Process:
         self.policies = self._policies()
         self.delivery = self._make_delivery()
         self.assignment = self._make_assignment()
+        self.pipeline = self._make_pipeline()
+        self._drain_until = 0.0
+        self._is_turning = False
 
     # -- how it is put together ------------------------------------------------------------------
 
     def _policies(self) -> Policies:
-        settings, world = self.world.settings, self.world
-        layout = ModelLayout(settings, self.shape)
+        settings, world, shape = self.world.settings, self.world, self.shape
+        layout = ModelLayout(settings, shape)
         return Policies(
-            encoder=cast(Encoder, ModelEncoder(layout)),
+            encoder=cast(Encoder, ModelEncoder(layout, shape.on_error)),
             schema_text=lambda _: "",
-            naming=Naming("", True, ".json", settings.file_name, "sim"),
+            naming=Naming("", True, ".json", settings.file_name, "sim", LETTERS_PREFIX),
             boundaries=world.parts.boundaries(
-                ROTATIONS[self.shape.rotation],
+                ROTATIONS[shape.rotation],
                 SplitRule(settings.split_records, settings.split_bytes),
-                MAX_OPEN if self.shape.has_max_open else None,
+                MAX_OPEN if shape.has_max_open else None,
             ),
-            bad_records=BadRecordPolicy(stops=False),
+            bad_records=BadRecordPolicy(
+                stops=shape.on_error == "stop",
+                are_letters=shape.on_error in ("topic", "prefix"),
+                topic=world.parts.letters(self) if shape.on_error == "topic" else None,
+            ),
             monotonic=world.monotonic,
             wall_ms=world.wall_ms,
         )
 
     def _make_delivery(self) -> ModelDelivery:
-        delivery = self.world.parts.delivery(
+        world = self.world
+        delivery = world.parts.delivery(
             appenders=self.appenders,
             spool=self.spool,
-            uploader=cast(Uploader, self.world.parts.uploader(self.world)),
+            uploader=world.parts.uploader(world.parts.store(), self),
             naming=self.policies.naming,
             content_type="text/plain",
             body=lambda rows, _schema, _seed: rows,
-            metrics=cast(Metrics, self.world.counts),
+            metrics=cast(Metrics, world.counts),
             health=self.health,
-            monotonic=self.world.monotonic,
-            sleep=_no_sleep,
+            monotonic=world.monotonic,
+            sleep=no_sleep,
         )
         delivery.damaged_numbers = self.spool.damaged
-        delivery.group = DeliveryGroup(self.world, self)
-        delivery.create_only = self.world.settings.is_conditional
+        delivery.resting = []
+        delivery.group = DeliveryGroup(self.group, lambda: world.rejoin(self))
+        delivery.create_only = world.settings.is_conditional
         return delivery
 
     def _make_assignment(self) -> Assignment:
@@ -113,10 +119,21 @@ class Process:
             appenders=self.appenders,
             make_appender=self._make_appender,
             spool=self.spool,
-            local=self.spool.restart(),
+            local=self.spool.restart(self.shape.quota_bytes or NO_QUOTA),
             delivery=self.delivery,
             start=StartPolicy(self.shape.fingerprint, self.owner, settings.start_from, has_objects),
             on_offset_lost=settings.on_offset_lost,
+            metrics=cast(Metrics, self.world.counts),
+            health=self.health,
+            monotonic=self.world.monotonic,
+        )
+
+    def _make_pipeline(self) -> ModelPipeline:
+        return self.world.parts.pipeline(
+            assignment=self.assignment,
+            spool=self.spool,
+            delivery=self.delivery,
+            max_open=MAX_OPEN_OF_ALL if self.shape.has_max_open else 1 << 30,
             metrics=cast(Metrics, self.world.counts),
             health=self.health,
             monotonic=self.world.monotonic,
@@ -135,87 +152,55 @@ class Process:
 
     def joined(self, generation: int, assigned: Collection[TopicPartition]) -> None:
         """A rebalance, told by the group: first the gates, then who owns what."""
-        for appender in self.appenders.values():
-            appender.cuts.revoked()
-        self.assignment.due.clear()
-        self.group.membership = Membership(generation, self.owner)
-        self.group.assigned = frozenset(assigned)
+        at_once(self.assignment.revoked())
+        self.group.joined(Membership(generation, self.owner), frozenset(assigned))
         self.assignment.assigned(self.group.assigned)
 
     # -- what the pipeline's loop does -----------------------------------------------------------
 
-    def take_over(self) -> None:
+    def turn(self, offsets: int) -> None:
+        """Once around, reading up to so many offsets; nothing while the last turn still waits."""
+        if not self._is_turning:
+            self.group.offsets_of_a_poll = offsets
+            self.world.network.start(self, self._turn())
+
+    async def _turn(self) -> None:
         consumer = cast(GroupConsumer, self.group)
+        self._is_turning = True
         if self.must_check:
             self.must_check = False
-            at_once(self.assignment.check_topics(consumer))
-        at_once(self.assignment.take_over_due(consumer))
+            await self.assignment.check_topics(consumer)
+        self.is_through = not await self.pipeline.turn(consumer)
+        self._is_turning = False
 
-    def poll(self, count: int) -> None:
-        """Read up to `count` offsets, and append what came."""
-        self.take_over()
-        appender = self.appenders.get(TP)
-        if appender is None or not self.assignment.is_readable(TP):
-            return
-        position, log = self.group.position, self.world.log
-        if not log.start <= position <= log.end:
-            self.assignment.out_of_range(cast(GroupConsumer, self.group), TP)
-            return
-        end = min(position + count, log.end)
-        if end == position:
-            return
-        at_once(appender.append(_batch(log, position, end)))
-        self.group.position = end
-        self.assignment.tell_losses(appender)
+    def flush(self) -> None:
+        """An operator's."""
+        self.pipeline.flush()
 
-    def tick(self) -> None:
-        for tp, appender in list(self.appenders.items()):
-            if tp not in self.delivery.damaged:
-                at_once(appender.tick())
-                self.assignment.tell_losses(appender)
-        for tp in list(self.delivery.damaged):
-            at_once(self.assignment.read_again(tp))
+    def drain(self) -> None:
+        """SIGTERM."""
+        if not self.pipeline.is_draining:
+            self.pipeline.begin_drain()
+            self._drain_until = self.world.monotonic() + GRACE_SECONDS
 
-    def flush(self, *, is_forced: bool) -> None:
-        """An operator's flush, or a spool that wants room."""
-        appender = self.appenders.get(TP)
-        if appender is None or TP in self.delivery.damaged:
-            return
-        if not is_forced:
-            appender.flush()
-        elif appender.may_seal:
-            at_once(appender.seal(RotationReason.SPOOL_FULL))
-            self.assignment.tell_losses(appender)
+    @property
+    def must_end(self) -> bool:
+        """Drained, or out of time."""
+        is_late = self.world.monotonic() >= self._drain_until
+        return self.pipeline.is_draining and (self.is_through or is_late)
 
     # -- what the delivery's loop does -----------------------------------------------------------
 
     def commit(self) -> None:
-        if not self.world.network.is_busy(self, SendCommit) and not self.world.network.is_busy(
-            self, ReadCommitted
-        ):
+        if not self.world.network.is_busy(self, SendCommit, ReadCommitted):
             self.world.network.start(self, self.delivery.commit())
 
-    def upload(self) -> None:
+    def upload(self, most: int) -> None:
+        """Begin with so many of the objects that may go up."""
+        self.delivery.wake_rested()
         self.delivery.collect()
-        found = self.delivery.take_queued()
-        if found is not None:
+        for _ in range(most):
+            found = self.delivery.take_queued()
+            if found is None:
+                return
             self.world.network.start(self, self.delivery.upload_queued(*found))
-
-
-def _batch(log: Log, start: int, end: int) -> Batch:
-    records = log.read(start, end)
-    return Batch(
-        tp=TP,
-        start=start,
-        next_offset=end,
-        offsets=[record.offset for record in records],
-        timestamps=[record.time_ms for record in records],
-        timestamp_type=TimestampType.CREATE,
-        keys=[b"bad" if record.is_skipped else None for record in records],
-        values=[record.row for record in records],
-        headers=None,
-    )
-
-
-async def _no_sleep(_seconds: float) -> None:
-    """Time passes by the history's actions only."""

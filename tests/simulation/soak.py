@@ -9,12 +9,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import NamedTuple
 
-from tests.simulation.history import History, draw
+from tests.simulation.history import History, Settings, draw
 from tests.simulation.shrinking import shrink
 from tests.simulation.stand_ins import Parts
 from tests.simulation.world import run
@@ -39,12 +39,17 @@ def reason_of(history: History, parts: Parts | None = None) -> str | None:
     return None
 
 
-def first_failure(seeds: range, parts: Parts | None = None) -> Failure | None:
-    """Of these seeds; quiet."""
+def first_failure(
+    seeds: range,
+    parts: Parts | None = None,
+    fits: Callable[[Settings], bool] = lambda _: True,
+) -> Failure | None:
+    """Of these seeds, and of their histories those that fit; quiet."""
     logging.disable(logging.CRITICAL)
     try:
         for seed in seeds:
-            reason = reason_of(draw(seed), parts)
+            history = draw(seed)
+            reason = reason_of(history, parts) if fits(history.settings) else None
             if reason is not None:
                 return Failure(seed, reason)
     finally:
@@ -59,12 +64,14 @@ def shrunk(seed: int) -> History:
     return shrink(history, lambda shorter: _kind(reason_of(shorter)) == kind)
 
 
-def failures(histories: int, first_seed: int = 0) -> Iterator[tuple[int, Failure | None]]:
+def failures(
+    histories: int, first_seed: int = 0, processes: int | None = None
+) -> Iterator[tuple[int, Failure | None]]:
     """Number of histories done and the failure among them, chunk by chunk, on all cores."""
     end = first_seed + histories
     chunks = [range(s, min(s + _CHUNK, end)) for s in range(first_seed, end, _CHUNK)]
     # Spawned, not forked: a test's process may have threads.
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         waiting = {pool.submit(first_failure, chunk): chunk for chunk in chunks}
         for future in as_completed(waiting):
             found = future.result()
@@ -84,10 +91,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("histories", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=None, help="default: one for each core")
     options = parser.parse_args(arguments)
+    logging.disable(logging.CRITICAL)  # a failing history is replayed many times to be made short
     started = told = time.monotonic()
     done = 0
-    for count, failure in failures(options.histories, options.first_seed):
+    for count, failure in failures(options.histories, options.first_seed, options.processes):
         done += count
         if failure is not None:
             print(f"seed {failure.seed}: {failure.reason}\n{shrunk(failure.seed)}")  # noqa: T201

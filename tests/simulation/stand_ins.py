@@ -1,49 +1,37 @@
 """What stands in for the parts of a sink that do I/O, and for the encoder.
 
-Group, uploader and delivery make each call a request under way (`network`); rows and places are as
-simple as can be.
+The pipeline, the delivery and the uploader are the real ones, without the loops and timeouts of
+asyncio around them; rows and places are as simple as can be.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from spoolsink.appender import Appender
 from spoolsink.assignment import Assignment
+from spoolsink.backoff import Backoff
 from spoolsink.boundaries import Boundaries
-from spoolsink.consumer import Membership
-from spoolsink.cut import Commit, CutObject, ObjectState
+from spoolsink.consumer import GroupConsumer
+from spoolsink.cut import CutObject, ObjectState
 from spoolsink.cuts import PartitionCuts
 from spoolsink.delivery import Delivery
-from spoolsink.encoder import Encoded, Rejected
+from spoolsink.encoder import DEAD_LETTERS, Encoded, Rejected
 from spoolsink.errors import (
-    ConsumerError,
     ConversionError,
-    ObjectConflictError,
+    DeadLetterAwayError,
+    ObjectStoreError,
     SegmentCorruptError,
 )
-from spoolsink.records import Batch, OffsetRange, TopicPartition
+from spoolsink.pipeline import Pipeline
+from spoolsink.records import Batch
 from spoolsink.segment import SealedSegment
-from spoolsink.uploader import Outcome, Upload, is_same
-from tests.simulation.history import Settings
-from tests.simulation.models import (
-    CLUSTER,
-    TP,
-    Broker,
-    Bucket,
-    Counts,
-    Log,
-    StoredObject,
-)
-from tests.simulation.network import (
-    Head,
-    Network,
-    NoAnswerError,
-    Put,
-    ReadCommitted,
-    SendCommit,
-    ask,
-)
+from spoolsink.uploader import Uploader
+from tests.simulation.history import OnError, Settings
+from tests.simulation.models import ModelSpool
+from tests.simulation.network import NoAnswerError, SendLetters, ask
+from tests.simulation.store import ModelStore
+from tests.simulation.surroundings import Shape
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -51,34 +39,7 @@ if TYPE_CHECKING:
 HOUR_MS = 5_000
 """An hour of the wall-clock layout: short, so that histories see many."""
 
-
-class Surroundings(Protocol):
-    """What a process needs of the world."""
-
-    settings: Settings
-    log: Log
-    broker: Broker
-    bucket: Bucket
-    network: Network
-    counts: Counts
-    parts: "Parts"
-
-    def monotonic(self) -> float: ...
-    def wall_ms(self) -> int: ...
-    def committed_was_read(self, process: "Process") -> None: ...
-    def rejoin(self, process: "Process") -> None: ...
-
-
-class Shape(NamedTuple):
-    """The configuration of one process: `variant` is what the fingerprint covers."""
-
-    variant: int = 0
-    rotation: int = 0
-    has_max_open: bool = False
-
-    @property
-    def fingerprint(self) -> str:
-        return f"{self.variant:08x}"
+_REST_SECONDS = 15.0
 
 
 class ModelLayout:
@@ -96,150 +57,128 @@ class ModelLayout:
 
 
 class ModelEncoder:
-    """Rows are the values; a record with a key is one that is skipped."""
+    """Rows are the values; a record with a key is a bad one."""
 
-    def __init__(self, layout: ModelLayout) -> None:
+    def __init__(self, layout: ModelLayout, on_error: OnError) -> None:
         self.layout = layout
+        self._has_letter_rows = on_error == "prefix"
 
     def encode(self, batch: Batch, instant_ms: int) -> Encoded:
-        kept = [i for i, key in enumerate(batch.keys) if key is None]
-        offsets = [batch.offsets[i] for i in kept]
-        rows = [batch.values[i] or b"" for i in kept]
-        bad = [offset for offset, key in zip(batch.offsets, batch.keys, strict=True) if key]
+        if any(batch.keys):
+            return self._encode_bad(batch, instant_ms)
+        return self._encoded(batch, self._places(batch.offsets, instant_ms))
+
+    def _places(self, offsets: Sequence[int], instant_ms: int) -> list[str]:
+        return [self.layout.place(offset, instant_ms) for offset in offsets]
+
+    def _encode_bad(self, batch: Batch, instant_ms: int) -> Encoded:
+        bad = {o for o, key in zip(batch.offsets, batch.keys, strict=True) if key}
+        rejected = tuple(
+            Rejected(offset, ConversionError("bad", batch.tp, offset)) for offset in sorted(bad)
+        )
+        if not self._has_letter_rows:
+            kept = _without(batch, bad)
+            places = self._places(kept.offsets, instant_ms)
+            return replace(self._encoded(kept, places), rejected=rejected)
+        places = [
+            DEAD_LETTERS if offset in bad else self.layout.place(offset, instant_ms)
+            for offset in batch.offsets
+        ]
+        times = [
+            None if offset in bad else time_ms
+            for offset, time_ms in zip(batch.offsets, batch.timestamps, strict=True)
+        ]
+        return replace(self._encoded(batch, places), rejected=rejected, times_ms=times)
+
+    def _encoded(self, batch: Batch, places: list[str]) -> Encoded:
+        rows = [value or b"" for value in batch.values]
         return Encoded(
             batch=batch,
             next_offset=batch.next_offset,
-            offsets=offsets,
+            offsets=batch.offsets,
             rows=rows,
-            places=[self.layout.place(offset, instant_ms) for offset in offsets],
+            places=places,
             sizes=[len(row) for row in rows],
-            times_ms=[batch.timestamps[i] for i in kept],
-            rejected=tuple(Rejected(o, ConversionError("bad", batch.tp, o)) for o in bad),
+            times_ms=batch.timestamps,
         )
 
 
-class ModelGroup:
-    """The consumer: what `Assignment` and `Delivery` use of `GroupConsumer`."""
+def _without(batch: Batch, bad: set[int]) -> Batch:
+    kept = [index for index, offset in enumerate(batch.offsets) if offset not in bad]
+    return replace(
+        batch,
+        offsets=[batch.offsets[i] for i in kept],
+        timestamps=[batch.timestamps[i] for i in kept],
+        keys=[batch.keys[i] for i in kept],
+        values=[batch.values[i] for i in kept],
+    )
 
-    def __init__(self, world: Surroundings, process: "Process") -> None:
-        self.membership: Membership | None = None
-        self.assigned: frozenset[TopicPartition] = frozenset()
-        self.position = -1
-        self._world = world
+
+class ModelLetters:
+    """The dead letter topic's producer: nothing is passed before it is acknowledged."""
+
+    def __init__(self, process: "Process") -> None:
         self._process = process
 
-    def partitions_of(self, topic: str) -> list[TopicPartition]:
-        return [TP]
+    async def send(self, batch: Batch, rejected: Sequence[Rejected]) -> None:
+        if not rejected:
+            return
+        values = dict(zip(batch.offsets, batch.values, strict=True))
+        identities = tuple((values[r.offset] or b"").decode().strip() for r in rejected)
+        try:
+            await self._sent(SendLetters(identities))
+        except NoAnswerError as error:
+            raise DeadLetterAwayError("no answer") from error
 
-    def seek(self, tp: TopicPartition, offset: int) -> None:
-        self.position = offset
-
-    def pause(self, tps: Collection[TopicPartition]) -> None:
-        """Nothing is prefetched here."""
-
-    async def topic_ids(self, topics: Collection[str]) -> "Ids":
-        return Ids(CLUSTER, dict.fromkeys(topics, self._world.log.topic_id))
-
-    async def log_ranges(
-        self, tps: Collection[TopicPartition]
-    ) -> Mapping[TopicPartition, OffsetRange]:
-        return dict.fromkeys(tps, self._world.log.range)
-
-    async def committed(
-        self, tps: Collection[TopicPartition]
-    ) -> Mapping[TopicPartition, Commit | None]:
-        self._world.committed_was_read(self._process)
-        return {TP: self._world.broker.committed}
+    async def _sent(self, letters: SendLetters) -> None:
+        await ask(letters)
 
 
-class DeliveryGroup:
-    """The same consumer as `Delivery` sees it: each call is a request under way."""
+class ModelPipeline(Pipeline):
+    """The real loop, a turn at a time, and its drain without a timeout of asyncio's."""
 
-    is_lease_fresh = True
-    """The weaker fence is the harder test: nothing here relies on the lease."""
-
-    has_coordinator = True
-
-    def __init__(self, world: Surroundings, process: "Process") -> None:
-        self._world = world
-        self._process = process
+    def begin_drain(self) -> None:
+        self._is_draining = True
 
     @property
-    def membership(self) -> Membership | None:
-        return self._process.group.membership
+    def is_draining(self) -> bool:
+        return self._is_draining
 
-    def forget_coordinator(self) -> None:
-        """It is found again at once."""
+    @property
+    def is_full(self) -> bool:
+        return self._is_full
 
-    async def committed(
-        self, tps: Collection[TopicPartition]
-    ) -> Mapping[TopicPartition, Commit | None]:
+    async def turn(self, consumer: GroupConsumer) -> bool:
+        """False when a drain has nothing left to do."""
+        if self._is_draining and await self._is_drained():
+            return False
+        await self._turn(consumer)
+        return True
+
+
+class ModelUploader(Uploader):
+    """The real uploader; a process that was killed aborts nothing."""
+
+    def __init__(self, store: ModelStore, process: "Process") -> None:
+        super().__init__(
+            store,
+            part_bytes=process.shape.part_bytes or 1 << 30,
+            uploads=1 << 30,
+            make_backoff=_no_backoff,
+            sleep=no_sleep,
+            on_upload_started=process.spool.note_upload,
+            on_upload_ended=process.spool.clear_upload,
+        )
+        self._process = process
+
+    async def _abandon(self, key: str, upload_id: str) -> None:
+        if not self._process.is_alive:
+            return
         try:
-            return {TP: await ask(ReadCommitted())}
-        except NoAnswerError as error:
-            raise ConsumerError("no answer") from error
-
-    async def send_commit(
-        self, membership: Membership, commits: Mapping[TopicPartition, Commit]
-    ) -> Mapping[TopicPartition, int]:
-        try:
-            return {TP: await ask(SendCommit(membership.generation, commits[TP]))}
-        except NoAnswerError as error:
-            raise ConsumerError("no answer") from error
-
-    async def rejoin(self) -> None:
-        self._world.rejoin(self._process)
-
-
-class Ids(NamedTuple):
-    """Metadata, as `takeover` reads it."""
-
-    cluster_id: str
-    ids: Mapping[str, str]
-
-
-class ModelUploader:
-    """The real uploader's decisions with one request at a time, and every body in one piece."""
-
-    def __init__(self, world: Surroundings) -> None:
-        self._world = world
-
-    async def upload(
-        self, upload: Upload, is_allowed: Callable[[], bool], *, create_only: bool
-    ) -> tuple[Outcome, str]:
-        for key in upload.keys:
-            outcome = await self._upload(key, upload, is_allowed, create_only=create_only)
-            if outcome is not None:
-                return outcome, key
-        raise ObjectConflictError("PutObject", "Taken", "every key is taken", "", upload.keys[0])
-
-    async def _upload(
-        self, key: str, upload: Upload, is_allowed: Callable[[], bool], *, create_only: bool
-    ) -> Outcome | None:
-        """None where the key is taken by other content."""
-        while True:
-            try:
-                if not create_only:
-                    found = await ask(Head(key))
-                    if found is not None:
-                        return self._known(found, upload)
-                body = b"".join(upload.body())
-                if not is_allowed():
-                    return Outcome.STOPPED
-                if await self._put(
-                    Put(key, StoredObject(body, dict(upload.metadata)), create_only)
-                ):
-                    return Outcome.CREATED
-                found = await ask(Head(key))
-                return self._known(found, upload)
-            except NoAnswerError:
-                continue  # doubtful: the same conditional write again
-
-    async def _put(self, request: Put) -> bool:
-        return bool(await ask(request))
-
-    def _known(self, found: StoredObject, upload: Upload) -> Outcome | None:
-        return Outcome.EXISTED if is_same(found.metadata, upload.metadata) else None
+            await self._store.abort(key, upload_id)
+        except ObjectStoreError:
+            return
+        await self._on_ended(key, upload_id)
 
 
 class ModelDelivery(Delivery):
@@ -247,6 +186,9 @@ class ModelDelivery(Delivery):
 
     damaged_numbers: set[int]
     verifies_segments = True
+
+    async def commit_settled(self) -> None:
+        """A rebalance waits for a commit's answer only so long."""
 
     def _body(self, segment: SealedSegment) -> Iterator[bytes]:
         if segment.number not in self.damaged_numbers:
@@ -265,8 +207,30 @@ class ModelDelivery(Delivery):
             target.state = ObjectState.WAITING
             raise
 
+    def _not_taken(self, appender: Appender, target: CutObject, reason: str) -> None:
+        self.resting.append((self._monotonic() + _REST_SECONDS, target))
+
+    resting: list[tuple[float, CutObject]]
+
+    def wake_rested(self) -> None:
+        """What `_rest` does when its time is over."""
+        now = self._monotonic()
+        for at, target in self.resting:
+            if at <= now:
+                target.state = ObjectState.WAITING
+        self.resting = [rest for rest in self.resting if rest[0] > now]
+
     async def commit(self) -> None:
         await self._commit_once()
+
+
+def _no_backoff() -> Backoff:
+    """Between two tries other actions of the history happen anyway."""
+    return Backoff(0.0, 0.0, lambda: 0.0)
+
+
+async def no_sleep(_seconds: float) -> None:
+    """Time passes by the history's actions only."""
 
 
 @dataclass(frozen=True)
@@ -277,6 +241,10 @@ class Parts:
     appender: type[Appender] = Appender
     delivery: type[ModelDelivery] = ModelDelivery
     uploader: type[ModelUploader] = ModelUploader
+    store: type[ModelStore] = ModelStore
     boundaries: type[Boundaries] = Boundaries
     is_fenced: bool = True
     assignment: type[Assignment] = Assignment
+    pipeline: type[ModelPipeline] = ModelPipeline
+    letters: type[ModelLetters] = ModelLetters
+    spool: type[ModelSpool] = ModelSpool

@@ -1,106 +1,64 @@
-"""The world of one history: two hosts with a disk each, a group, a log, a bucket, a network.
-
-`World.do` lets one action happen and the checker watches; `finish` mends everything and demands
-that a last owner brings every record through.
-"""
+"""What may happen in a history: `World.do` lets one action happen, and the checker watches."""
 
 from collections.abc import Callable
 
-from spoolsink.cut import Commit
-from spoolsink.metrics import COUNTERS
-from tests.simulation.checker import Checker, PromiseBrokenError
-from tests.simulation.history import Action, History, Settings
-from tests.simulation.models import TP, Broker, Bucket, Counts, Log, ModelSpool
-from tests.simulation.network import Head, Network, Put, ReadCommitted, SendCommit, Waiting
-from tests.simulation.process import ROTATIONS, Process
-from tests.simulation.stand_ins import Parts, Shape
+from tests.simulation.ending import finish
+from tests.simulation.ground import HOSTS, START_MS, Ground, end_of
+from tests.simulation.history import Action, History
+from tests.simulation.network import (
+    Complete,
+    CreateUpload,
+    Put,
+    Request,
+    SendCommit,
+    StoreRequest,
+    UploadPart,
+    Waiting,
+)
+from tests.simulation.process import Process
+from tests.simulation.stand_ins import Parts
+from tests.simulation.store import PASSING
 
-HOSTS = 2
-START_MS = 1_600_000_000_000
-_TURNS = 200
-"""Until a healthy world must be through; a few dozen are usual."""
+_TICK_MS = 100
+"""The pipeline's own tick: a turn after that much time has one."""
+
+_MANY = 30
+"""Offsets of a poll that may bring several cuts at once."""
 
 
-class World:
-    """Made anew for every history."""
-
-    def __init__(self, settings: Settings, parts: Parts | None = None) -> None:
-        self.settings = settings
-        self.parts = parts or Parts()
-        self.log = Log("topic0")
-        self.broker = Broker(is_fenced=self.parts.is_fenced)
-        self.bucket = Bucket()
-        self.network = Network()
-        self.counts = Counts(list(COUNTERS))
-        self.checker = Checker(settings, offsets_lost=self.counts.of("offsets_lost"))
-        self.checker.logs[self.log.topic_id] = self.log
-        self.elapsed_ms = 0
-        self.jumped_ms = 0
-        self.variant = 0
-        self.owners = 0
-        self.sent: set[int] = set()
-        self.hosts = [self._start(ModelSpool(), Shape()) for _ in range(HOSTS)]
-        self._rebalance(self.hosts[0])
-
-    # -- what processes ask of it ----------------------------------------------------------------
-
-    def monotonic(self) -> float:
-        return self.elapsed_ms / 1000
-
-    def wall_ms(self) -> int:
-        return max(0, START_MS + self.elapsed_ms + self.jumped_ms)
-
-    def committed_was_read(self, process: Process) -> None:
-        commit = self.broker.committed
-        self.checker.taken_over(commit, self.log, process.shape.fingerprint)
-        if commit is None:
-            if self.settings.start_from == "latest":
-                self.checker.excuse(self.log.topic_id, self.log.end, "start_from")
-            self.checker.excuse(self.log.topic_id, self.log.start, "start_from")
-        elif self.settings.on_offset_lost == "continue" and commit.offset < self.log.start:
-            self.checker.causes.add("offset_lost")
-
-    def rejoin(self, process: Process) -> None:
-        """A member that joins anew gets what it has, if it has it still."""
-        membership = process.group.membership
-        if membership is not None and membership.generation == self.broker.generation:
-            self._rebalance(process)
-        else:
-            self._tell(process)
-
-    # -- actions ---------------------------------------------------------------------------------
+class World(Ground):
+    """The ground, and the hands that act on it; `who` and `amount` are what a history drew."""
 
     def do(self, action: Action) -> None:
         """Let it happen; what has no object in the present state does nothing."""
         handler: Callable[[int, int], None] = getattr(self, f"_do_{action.name}")
         handler(action.who, action.amount)
-        self._watch()
+        self.check_spools()
+
+    # -- a healthy sink --------------------------------------------------------------------------
 
     def _do_produce(self, who: int, amount: int) -> None:
+        gap, bad = self.settings.gap_percent, self.settings.bad_percent
         for index in range(1 + who % 8):
             draw = (amount * 37 + index * 101) % 100
-            if draw < self.settings.gap_percent:
-                self.log.skip()
+            log = self.logs[self.tps[(amount // 10 + index) % len(self.tps)]]
+            if draw < gap:
+                log.skip()
                 continue
-            is_skipped = draw < self.settings.gap_percent + self.settings.skipped_percent
             # Times mostly follow the clock, and sometimes go backwards or far ahead.
             time_ms = START_MS + self.elapsed_ms + (draw % 7 - 3) * 700
-            self.log.produce(time_ms, 16 + draw % 9, is_skipped=is_skipped)
+            log.produce(time_ms, 16 + draw % 9, is_bad=draw < gap + bad)
 
     def _do_poll(self, who: int, amount: int) -> None:
-        self._process(who).poll(1 + amount % 7)
+        self._turn(self._process(who), 1 + amount % 7 if amount < 900 else _MANY)
 
     def _do_tick(self, who: int, amount: int) -> None:
-        process = self._process(who)
-        process.take_over()
-        process.tick()
+        self.elapsed_ms += _TICK_MS
+        self._turn(self._process(who), 0)
 
     def _do_time(self, who: int, amount: int) -> None:
         # Sometimes past everything that holds for 15 s.
         self.elapsed_ms += 16_000 if amount >= 900 else amount * 2
-
-    def _do_jump(self, who: int, amount: int) -> None:
-        self.jumped_ms += (amount - 500) * 100
 
     def _do_commit(self, who: int, amount: int) -> None:
         if amount % 4 == 0:
@@ -108,22 +66,23 @@ class World:
         self._process(who).commit()
 
     def _do_upload(self, who: int, amount: int) -> None:
-        for _ in range(1 + amount % 3):
-            self._process(who).upload()
+        self._process(who).upload(1 + amount % 3)
 
     def _do_deliver(self, who: int, amount: int) -> None:
-        """A request takes effect, and its answer arrives."""
-        waiting = self._under_way(who)
-        if waiting is not None:
-            self.arrive(waiting)
+        """A request takes effect, and its answer arrives; in parts an object needs some more."""
+        for _ in range(1 if self.settings.part_bytes is None else 1 + amount % 4):
+            waiting = self._under_way(who)
+            if waiting is not None:
+                self.arrive(waiting)
+
+    # -- the network and the group ---------------------------------------------------------------
 
     def _do_late(self, who: int, amount: int) -> None:
         """The asker's deadline passes; the request may have its effect at any later time."""
-        waiting = self._under_way(who)
+        waiting = self._in_trouble(who, amount)
         if amount % 2:  # commits are fewer than Puts, and what comes late of them matters more
-            commits = [w for w in self.network.waiting if isinstance(w.request, SendCommit)]
-            waiting = commits[who % len(commits)] if commits else waiting
-        is_slow_put = waiting is not None and isinstance(waiting.request, Put)
+            waiting = self._one_of(who, SendCommit) or waiting
+        is_slow_put = waiting is not None and isinstance(waiting.request, Put | Complete)
         if waiting is None or not waiting.is_awaited:
             return
         if is_slow_put and not self.settings.is_conditional:
@@ -132,45 +91,89 @@ class World:
 
     def _do_lose(self, who: int, amount: int) -> None:
         """The request is lost, or its answer is, or the answer is slow and others overtake it."""
-        waiting = self._under_way(who)
+        waiting = self._in_trouble(who, amount)
         if waiting is None or waiting.is_done:
             return
         if amount % 3 == 2:
-            waiting.answer, waiting.is_done = self._effect(waiting), True
+            waiting.answer, waiting.is_done = self.effect(waiting), True
             return
         if amount % 3 == 1:
-            self._effect(waiting)
+            self.effect(waiting)
         self.network.waiting.remove(waiting)
         if waiting.is_awaited:
             self.network.expire(waiting)
 
+    def _do_fail(self, who: int, amount: int) -> None:
+        """S3 refuses, and has done nothing."""
+        asked = [
+            w
+            for w in self.network.waiting
+            if isinstance(w.request, StoreRequest) and w.is_awaited and not w.is_done
+        ]
+        if asked:
+            self.network.answer(asked[who % len(asked)], PASSING[amount % len(PASSING)])
+
+    def _do_vanish(self, who: int, amount: int) -> None:
+        """An unfinished upload is aborted: by a rule of the bucket, by another sink's sweep."""
+        uploads = list(self.bucket.uploads)
+        if uploads:
+            del self.bucket.uploads[uploads[who % len(uploads)]]
+
     def _do_join(self, who: int, amount: int) -> None:
-        """The group gives the topic partition to a member; the former owner is not told."""
-        self._rebalance(self._process(who))
+        """The group is dealt anew; who loses by it is not told yet, and some that keep are not."""
+        chosen = self._process(who)
+        if len(self.tps) == 1 or amount % 3 == 0:
+            self.give_all_to(chosen)
+            return
+        other = next(host for host in self.hosts if host is not chosen)
+        # By the bits of the amount: some move, some stay.
+        owners = {
+            tp: chosen if amount >> number & 4 else other for number, tp in enumerate(self.tps)
+        }
+        self.rebalance(owners, [chosen] if amount % 3 == 1 else [chosen, other])
 
     def _do_told(self, who: int, amount: int) -> None:
-        """A member hears that it owns nothing, if that is so."""
+        """A member hears of what it owns, if it believes in the past."""
         process = self._process(who)
-        membership = process.group.membership
-        if membership is not None and membership.generation != self.broker.generation:
-            self._tell(process)
+        if process.group.membership is not None and not self.is_member(process):
+            self.tell(process)
+
+    # -- operators, disks, clocks ----------------------------------------------------------------
 
     def _do_restart(self, who: int, amount: int) -> None:
         """Kill -9, and a new process on the same host, with the same disk or another."""
         host = who % HOSTS
         dead = self.hosts[host]
         self.network.bury(dead)
-        spool = ModelSpool() if amount % 4 == 0 else dead.spool
-        shape = Shape(self.variant, amount % len(ROTATIONS), has_max_open=amount % 3 == 0)
-        self.hosts[host] = self._start(spool, shape)
+        quota = self.settings.quota_bytes
+        if quota is not None and amount % 7 == 0:
+            quota *= 2
+        spool = self.parts.spool(quota) if amount % 4 == 0 else dead.spool
+        process = self.start_again(host, spool, self.shape(amount, quota=quota))
         if amount % 5 != 0:
-            self._rebalance(self.hosts[host])
+            self.give_all_to(process)
+
+    def _do_drain(self, who: int, amount: int) -> None:
+        """SIGTERM; the process ends in one of its next turns."""
+        self._process(who).drain()
 
     def _do_flush(self, who: int, amount: int) -> None:
-        self._process(who).flush(is_forced=amount % 2 == 0)
+        self._process(who).flush()
+
+    def _do_pause(self, who: int, amount: int) -> None:
+        """`PUT pause` or `resume` on a host."""
+        host = who % HOSTS
+        if amount % 3 == 0:
+            self.paused.add(host)
+        else:
+            self.paused.discard(host)
+        self.hosts[host].pipeline.is_paused = host in self.paused
 
     def _do_damage(self, who: int, amount: int) -> None:
         self._process(who).spool.damage(amount)
+
+    def _do_jump(self, who: int, amount: int) -> None:
+        self.jumped_ms += (amount - 500) * 100
 
     def _do_configure(self, who: int, amount: int) -> None:
         """The configuration file is changed: processes that start from now on have the new one."""
@@ -178,33 +181,43 @@ class World:
 
     def _do_move(self, who: int, amount: int) -> None:
         """An operator stops every sink and moves the group's offset, or has it moved."""
-        for host in range(HOSTS):
-            self.network.bury(self.hosts[host])
-            spool = self.hosts[host].spool
-            self.hosts[host] = self._start(spool, Shape(self.variant, who % len(ROTATIONS)))
-        offset = self.log.start + amount % (self.log.end - self.log.start + 1)
-        before = self.broker.committed
-        metadata = before.metadata if before is not None and amount % 2 else ""
-        self._reset(offset, metadata)
-        self._rebalance(self.hosts[0])
+        self.stop_all(who)
+        tp = self.tps[who % len(self.tps)]
+        log, before = self.logs[tp], self.broker.committed.get(tp)
+        offset = log.start + amount % (log.end - log.start + 1)
+        self.reset(tp, offset, before.metadata if before is not None and amount % 2 else "")
+        self.give_all_to(self.hosts[0])
+
+    def _do_mend(self, who: int, amount: int) -> None:
+        """What stopped at a bad record is made to go on, once all before it is committed."""
+        for process in self.hosts:
+            for tp, appender in process.appenders.items():
+                bad = appender.stopped
+                if bad is not None and end_of(self.broker.committed, tp) == bad.offset:
+                    self.mend(tp, bad.offset, skips=amount % 2 == 0)
+                    return
 
     def _do_retain(self, who: int, amount: int) -> None:
-        self.log.retain_from(self.log.start + amount % 12)
-        self.checker.vanished(self.broker.committed, self.log)
+        tp = self.tps[who % len(self.tps)]
+        log = self.logs[tp]
+        log.retain_from(log.start + amount % 12)
+        self.checker.vanished(self.broker.committed.get(tp), log)
 
     def _do_compact(self, who: int, amount: int) -> None:
-        if self.log.end > self.log.start:
-            self.log.compact(self.log.start + amount % (self.log.end - self.log.start))
-        self.checker.vanished(self.broker.committed, self.log)
+        tp = self.tps[who % len(self.tps)]
+        log = self.logs[tp]
+        if log.end > log.start:
+            log.compact(log.start + amount % (log.end - log.start))
+        self.checker.vanished(self.broker.committed.get(tp), log)
 
     def _do_recreate(self, who: int, amount: int) -> None:
-        """The topic is deleted and created anew; the group's offset goes with it, mostly."""
-        self.log = Log(f"topic{len(self.checker.logs)}")
-        self.checker.logs[self.log.topic_id] = self.log
+        """The topic is deleted and created anew; the group's offsets go with it, mostly."""
+        self.create_topic()
         self.checker.causes.add("recreated")
-        self.checker.moved()
+        for tp in self.tps:
+            self.checker.moved(tp)
         if amount % 3:
-            self.broker.committed = None
+            self.broker.committed.clear()
         self._do_produce(who, amount)
         for process in self.hosts:
             process.must_check = True
@@ -212,33 +225,45 @@ class World:
     # -- inside ----------------------------------------------------------------------------------
 
     def _process(self, who: int) -> Process:
-        # Mostly the owner, so that things get done; else any, zombies among them.
-        for process in self.hosts:
-            membership = process.group.membership
-            if who >= 30 and membership and membership.generation == self.broker.generation:
-                return process
+        # Mostly an owner, so that things get done; else any, zombies among them.
+        if who >= 30:
+            members = [host for host in self.hosts if self.is_member(host) and host.group.assigned]
+            if members:
+                return members[who % len(members)]
         return self.hosts[who % HOSTS]
 
-    def _start(self, spool: ModelSpool, shape: Shape) -> Process:
-        self.owners += 1
-        return Process(self, f"owner{self.owners}", spool, shape)
+    def _turn(self, process: Process, offsets: int) -> None:
+        process.turn(offsets)
+        if process.must_end:
+            self._end(process)
 
-    def _rebalance(self, owner: Process) -> None:
-        self.broker.generation += 1
-        owner.joined(self.broker.generation, [TP])
+    def _end(self, process: Process) -> None:
+        """After a drain: the process leaves the group, and the other one has it all."""
+        if process.is_through and self.is_member(process):
+            for tp in process.group.assigned - process.assignment.held.keys():
+                self.checker.drained(tp, self.broker.committed.get(tp))
+        self.network.bury(process)
+        host = self.hosts.index(process)
+        self.start_again(host, process.spool, process.shape)
+        if process in self.owners.values():
+            self.give_all_to(self.hosts[1 - host])
 
-    def _tell(self, process: Process) -> None:
-        process.joined(self.broker.generation, [])
-        # It is a member of the group with nothing assigned: nothing of it is fenced by that.
-        process.group.membership = process.group.membership
+    def _in_trouble(self, who: int, amount: int) -> Waiting | None:
+        """What a fault meets; of uploads in parts there are few, and more to go wrong."""
+        if amount % 2 == 0:
+            found = self._one_of(who, CreateUpload, UploadPart, Complete)
+            for _ in range(amount // 2 % 8):  # so far it goes well
+                if found is None or isinstance(found.request, Complete) or not found.is_awaited:
+                    break
+                self.arrive(found)
+                found = next((w for w in self.network.waiting if w.work is found.work), None)
+            if found is not None:
+                return found
+        return self._under_way(who)
 
-    def _reset(self, offset: int, metadata: str) -> None:
-        self.broker.generation += 1
-        self.broker.committed = Commit(offset, metadata)
-        log, checker = self.log, self.checker
-        checker.moved()
-        checker.excuse(log.topic_id, offset, "moved")
-        checker.exempt_from(log, offset, log.end, "moved")
+    def _one_of(self, who: int, *kinds: type[Request]) -> Waiting | None:
+        found = [w for w in self.network.waiting if isinstance(w.request, kinds)]
+        return found[who % len(found)] if found else None
 
     def _under_way(self, who: int) -> Waiting | None:
         waiting = self.network.waiting
@@ -246,100 +271,14 @@ class World:
         awaited = [w for w in waiting if w.is_awaited] if who < 60 else waiting
         return awaited[0 if who < 60 else who % len(awaited)] if awaited else None
 
-    def arrive(self, waiting: Waiting) -> None:
-        answer = waiting.answer if waiting.is_done else self._effect(waiting)
-        self.network.answer(waiting, answer)
-
-    def _effect(self, waiting: Waiting) -> object:
-        request = waiting.request
-        if isinstance(request, SendCommit):
-            return self._commit(request)
-        if isinstance(request, ReadCommitted):
-            return self.broker.committed
-        if isinstance(request, Head):
-            return self.bucket.objects.get(request.key)
-        is_created = self.bucket.put(request.key, request.stored, create_only=request.create_only)
-        if is_created:
-            self.checker.put_done(request.key, request.stored)
-        return is_created
-
-    def _commit(self, request: SendCommit) -> int:
-        is_current = request.generation == self.broker.generation
-        code = self.broker.commit(request.generation, request.commit)
-        if code == 0:
-            self.checker.commit_accepted(request.commit, is_current=is_current)
-        return code
-
-    def _watch(self) -> None:
-        """Look at every Put that was sent since; keep the account of offsets that were given up."""
-        for waiting in self.network.waiting:
-            request = waiting.request
-            if isinstance(request, Put) and id(request) not in self.sent:
-                self.sent.add(id(request))
-                assert isinstance(waiting.process, Process)
-                self.checker.put_sent(waiting.process.owner, request.key, request.stored)
-
-    # -- the end ---------------------------------------------------------------------------------
-
-    def finish(self) -> None:
-        """Faults are over: a fresh owner must bring everything through, and one record more."""
-        while self.network.waiting:
-            self.arrive(self.network.waiting[0])
-            self._watch()
-        for host in range(HOSTS):
-            self.network.bury(self.hosts[host])
-        self.hosts = [self._start(self.hosts[0].spool, Shape(self.variant))]
-        self._rebalance(self.hosts[0])
-        self.log.produce(START_MS + self.elapsed_ms, 16, is_skipped=False)
-        for _ in range(_TURNS):
-            if self._is_through():
-                break
-            self._turn(self.hosts[0])
-        self._check_end()
-
-    def _turn(self, owner: Process) -> None:
-        self.elapsed_ms += 2_000
-        if owner.assignment.held:
-            self._mend(owner)
-        owner.poll(100)
-        owner.flush(is_forced=False)
-        owner.tick()
-        owner.commit()
-        for _ in range(4):
-            owner.upload()
-        while self.network.waiting:
-            self._watch()
-            self.arrive(self.network.waiting[0])
-
-    def _mend(self, owner: Process) -> None:
-        """What an operator does about a hold; a hold without a cause is a bug."""
-        reasons = owner.health.reasons()
-        if not self.checker.causes & {"recreated", "moved"} and not self.log.gone:
-            raise PromiseBrokenError(f"I10: holds without a cause: {reasons}")
-        self._reset(self.log.start, "")
-        self._rebalance(owner)
-
-    def _is_through(self) -> bool:
-        committed, owner = self.broker.committed, self.hosts[0]
-        has_begun = TP in owner.appenders and not owner.assignment.held
-        return has_begun and committed is not None and committed.offset == self.log.end
-
-    def _check_end(self) -> None:
-        owner = self.hosts[0]
-        if not self._is_through():
-            raise PromiseBrokenError(
-                f"I10: stuck at {self.broker.committed} of {self.log.end}: {owner.health.reasons()}"
-            )
-        self.checker.check_tiles(self.log.topic_id)
-        self.checker.check_counts(self.counts.of("repeats"))
-        if owner.spool.open_count or owner.spool.sealed_count:
-            raise PromiseBrokenError("I9: segments are left in the spool of an idle sink")
-
 
 def run(history: History, parts: Parts | None = None) -> World:
     """Replay a history; raises PromiseBrokenError (or what the sink raises: that is a bug, too)."""
     world = World(history.settings, parts)
-    for action in history.actions:
-        world.do(action)
-    world.finish()
+    try:
+        for action in history.actions:
+            world.do(action)
+        finish(world)
+    finally:
+        world.close()
     return world

@@ -9,7 +9,7 @@ from spoolsink.config_model import Config
 from spoolsink.errors import SpoolsinkError
 from spoolsink.health import Health
 from spoolsink.metrics import Metrics
-from spoolsink.status import Snapshot, State, TopicPartitionStatus
+from spoolsink.status import ConfirmedObject, Snapshot, State, TopicPartitionStatus
 
 SECRET = "canary-5e1c"
 
@@ -39,7 +39,9 @@ SNAPSHOT = Snapshot(
     records_total=12_345,
     objects_total=67,
     kafka_cluster_id="cluster-1",
-    last_objects=("topics/orders/orders+0+0000000000+0000000089.json",),
+    last_objects=(
+        ConfirmedObject(1_000_000_000, "topics/orders/orders+0+0000000000+0000000089.json"),
+    ),
     started=900_000.0,
 )
 

@@ -1,18 +1,16 @@
 """The admin port, with a real client on loopback: what it answers, and to whom."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import aiohttp
 import pytest
 
 from spoolsink import __version__, logs
-from spoolsink.admin import Admin, page
+from spoolsink.admin import Admin
 from spoolsink.errors import AdminError
-from tests.unit.admin_port import KIB, Open, is_error, ports
-from tests.unit.fake_sink import ROW, SECRET, SNAPSHOT, FakeSink
+from tests.unit.admin_port import Open, is_error, ports
+from tests.unit.fake_sink import SECRET, FakeSink
 
 
 @pytest.fixture
@@ -87,90 +85,6 @@ async def test_the_root_is_a_page_for_everybody_else(open_port: Open, accept: st
     assert status == 200
     assert port.headers["Content-Type"] == "text/html; charset=utf-8"
     assert text.startswith("<!doctype html>")
-
-
-async def test_the_page_shows_state_lag_spool_holds_and_errors_at_first_sight(
-    open_port: Open,
-) -> None:
-    port = await open_port()
-    port.sink.health.fail("s3", "NoSuchBucket", is_operator=True)
-    port.sink.health.fail("kafka", "broker away")
-    port.sink.health.clear("kafka")
-    _, text = await port.ask("GET /")
-    for cells in (
-        "<td>State</td><td>RUNNING</td>",
-        "<td>Lag</td><td>40 records</td>",
-        "The oldest record that is not in S3 yet has waited 12 s (orders-0)",
-        "<td>Open S3 partitions</td><td>6 of 50,000</td>",
-        "stops at 9.0 GiB, goes on at 7.0 GiB, leaves 1.0 GiB free",
-        'max="10737418240" high="9663676416" value="3145728"',
-        "<td>NoSuchBucket</td><td>Make the bucket; the sink never does.</td>",
-        "<td>Spool</td><td>3.0 MiB of 10.0 GiB</td>",
-        "<td>Uploads in flight</td><td>4 of 4</td>",
-        "<td>orders-0</td><td>running</td><td>12 s</td><td>40</td><td>90</td><td>130</td>",
-        "<td>1970-01-12 13:46:40Z</td><td>s3</td><td>NoSuchBucket</td>",
-        "<td>kafka</td><td>broker away</td>",
-    ):
-        assert cells in text
-
-
-async def test_the_page_loads_nothing_from_elsewhere_and_follows_the_colour_scheme(
-    open_port: Open,
-) -> None:
-    port = await open_port()
-    _, text = await port.ask("GET /")
-    assert "prefers-color-scheme: dark" in text
-    text = text.replace('<link rel="icon" href="data:,">', "")
-    assert not re.search(r"(?:src|href)=|@import|url\(|https?:", text)
-    assert port.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'sha")
-
-
-async def test_odd_names_are_escaped_in_the_page_and_exact_in_its_json(open_port: Open) -> None:
-    port = await open_port()
-    odd = "</script><script>alert(1)</script>&\"'"
-    port.sink.shown = replace(SNAPSHOT, rows=[replace(ROW, topic=odd)], last_objects=[odd])
-    port.sink.health.fail(odd, odd)
-    _, text = await port.ask("GET /")
-    assert "<script>alert" not in text
-    assert text.count("</script>") == 1
-    _, content = await port.json("GET /status.json")
-    assert isinstance(content, dict)
-    assert content["rows"][0]["topic"] == odd
-    assert content["tables"]["topic-partitions"][0][0] == f"{odd}-0"
-
-
-async def test_the_script_finds_a_table_for_all_that_the_json_has(open_port: Open) -> None:
-    port = await open_port()
-    _, text = await port.ask("GET /")
-    _, content = await port.json("GET /status.json")
-    assert isinstance(content, dict)
-    for name in content["tables"]:
-        assert re.search(f'<section id="{name}"[^>]*>.*<tbody>', text)
-    assert 'fetch("status.json"' in text
-    assert (await port.json("GET /status.json"))[0] == 200
-
-
-async def test_the_json_has_the_numbers_for_scripts(open_port: Open) -> None:
-    port = await open_port()
-    port.sink.health.fail("s3", "away")
-    _, content = await port.json("GET /status.json")
-    assert isinstance(content, dict)
-    assert content["state"] == "RUNNING"
-    assert content["is_ready"] is False
-    assert (content["spool_bytes"], content["uploads_in_flight"]) == (3 * KIB**2, 4)
-    assert content["rows"][0]["lag"] == 40
-    assert content["rows"][1]["committed"] is None
-    hold = {"source": "s3", "reason": "away", "since": 1_000_000.0, "is_operator": False}
-    assert content["holds"] == [hold | {"is_partial": False}]
-    assert content["last_errors"] == [{"time_ms": 1_000_000_000, "source": "s3", "reason": "away"}]
-
-
-def test_a_page_of_very_many_topic_partitions_is_cut() -> None:
-    sink = FakeSink()
-    rows = [replace(ROW, partition=number) for number in range(page.MAX_ROWS + 5)]
-    shown = page.tables(sink, replace(SNAPSHOT, rows=rows))["topic-partitions"]
-    assert len(shown) == page.MAX_ROWS + 1
-    assert list(shown[-1]) == ["and 5 more"]
 
 
 async def test_a_flush_is_accepted_at_once(open_port: Open) -> None:
@@ -298,6 +212,11 @@ async def test_no_answer_opens_itself_to_other_origins(open_port: Open) -> None:
         "POST /connectors/a/b/c",
         "GET /connectors/other",
         "PUT /connectors/other/pause",
+        # Connect looks for the connector before it does what we cannot.
+        "DELETE /connectors/other",
+        "PUT /connectors/other/config",
+        "PATCH /connectors/other/config",
+        "DELETE /connectors/other/offsets",
         "GET /connectors/sink%2Fstatus",
         "GET /connector-plugins",
     ],
@@ -317,6 +236,7 @@ async def test_what_is_not_there_is_a_404(open_port: Open, call: str) -> None:
         ("PATCH /connectors/sink/config", "GET"),
         ("PATCH /connectors/sink/offsets", "GET"),
         ("POST /connectors", "GET"),
+        ("DELETE /connectors/other/status", "GET"),
         ("GET /connectors/sink/pause", "PUT"),
         ("OPTIONS /metrics", "GET"),
     ],

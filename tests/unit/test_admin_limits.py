@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from spoolsink.admin.connection import Connection
+from spoolsink.status import ConfirmedObject
 from tests.unit.admin_port import KIB, NET_SECONDS, Open, is_error, ports, until_end
 from tests.unit.fake_sink import SNAPSHOT
 
@@ -123,7 +124,7 @@ async def test_who_asks_nothing_more_is_cut_off(open_port: Open) -> None:
 async def test_who_does_not_take_the_answer_is_cut_off(open_port: Open) -> None:
     port = await open_port(slow=0.1)
     # Far more than the buffers of two sockets and of the server hold.
-    port.sink.shown = replace(SNAPSHOT, last_objects=["x" * KIB] * 20 * KIB)
+    port.sink.shown = replace(SNAPSHOT, last_objects=[ConfirmedObject(1, "x" * KIB)] * 20 * KIB)
     reader, writer = await asyncio.open_connection(port.host, port.number, limit=KIB)
     writer.write(b"GET /status.json HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(NET_SECONDS):

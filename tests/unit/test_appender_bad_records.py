@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from spoolsink.bad_records import BadRecordPolicy
+from spoolsink.bad_records import BadRecordPolicy, BadRecords
 from spoolsink.cut import RepeatLoss
 from spoolsink.encoder import Rejected
 from spoolsink.errors import DeadLetterAwayError
+from spoolsink.metrics import Metrics
 from spoolsink.records import Batch, Refusal
 from spoolsink.rotation import RotationReason
 from spoolsink.spool.files import CHUNK_BYTES
@@ -141,6 +142,32 @@ async def test_nulls_beside_others_count_in_the_objects_range() -> None:
     await bench.appender.seal(RotationReason.FLUSH)
     [thing] = bench.objects
     assert (thing.first, thing.last, thing.records, body_of(thing)) == (0, 2, 3, b"x\n")
+
+
+# -- what is told of them ------------------------------------------------------------------------
+
+
+async def test_the_first_bad_record_of_a_minute_is_told_with_its_place_stage_and_error(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Found in review: the runbook sent its reader to a line that nobody wrote."""
+    clock = Clock()
+    bad = BadRecords(BadRecordPolicy(stops=False), Metrics(), clock.monotonic)
+    for seconds, offset in ((0, 1), (59, 2), (1, 3)):
+        clock.advance(seconds)
+        assert not bad.stops_at(refused(offset, offset + 1, TOO_LARGE))
+    told = "a bad record, skipped (others within a minute are not told): orders-0 offset %d: %s"
+    what = "record: decompresses to more than 64 MiB"
+    assert caplog.messages == [told % (1, what), told % (3, what)]
+
+
+async def test_a_skipped_record_is_told_of_as_it_is_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = Bench(records={"on_error": "skip"}, rotate={"records": 2})
+    await bench.append(batch_of([b"{bad", b"{bad", *docs("a")]))
+    (line,) = caplog.messages
+    assert "skipped (others within a minute are not told): orders-0 offset 0: convert: " in line
 
 
 # -- refused batches ------------------------------------------------------------------------------

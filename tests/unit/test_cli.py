@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import json
 import os
 import signal
 import socket
@@ -38,6 +39,19 @@ def test_check_refuses_a_bad_file_with_status_2_and_all_its_problems(tmp_path: P
             "allowed: a duration such as 250ms, 30s, 10m, 1h or 1d"
         ),
     ]
+
+
+@pytest.mark.parametrize("command", ["run", "check", "audit", "ddl"])
+def test_with_json_lines_each_problem_of_the_file_is_one(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "sink.yaml"
+    path.write_text(BASE + "recods: {}\nrotate: {max_age: 10}\n")
+    done = spoolsink(command, str(path), "--log-format", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [set(line) for line in lines] == [{"time", "level", "logger", "message"}] * 2
+    assert [line["level"] for line in lines] == ["ERROR", "ERROR"]
+    assert lines[0]["message"] == f"{path}:7: recods: unknown key; did you mean 'records'?"
+    assert lines[1]["message"].startswith(f"{path}:8: rotate.max_age: found 10; allowed: ")
 
 
 UNUSABLE = {

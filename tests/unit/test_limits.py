@@ -14,6 +14,7 @@ from spoolsink.config_model import Kafka
 from spoolsink.connect_import import import_connector
 from spoolsink.consumer import _client_settings
 from spoolsink.errors import ConfigError
+from spoolsink.status import ConfirmedObject
 from tests.unit.builders import batch_of
 from tests.unit.fake_kafka import FakeBroker
 from tests.unit.process import Process
@@ -91,7 +92,7 @@ async def test_flushes_that_are_waited_for_are_bounded() -> None:
 
 def test_the_last_objects_are_bounded() -> None:
     process = Process(FakeBroker())
-    process.delivery.last_objects.extend(map(str, range(1000)))
+    process.delivery.last_objects.extend(ConfirmedObject(1, str(n)) for n in range(1000))
     assert len(process.delivery.last_objects) == delivery._LAST_OBJECTS
 
 

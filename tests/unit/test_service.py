@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolsink.errors import ConfigError
+from spoolsink.errors import ConfigError, SpoolFullError
 from spoolsink.service import EXIT_CLEAN, Service
 
 NOBODY = "127.0.0.1:1"
@@ -101,3 +101,23 @@ async def test_paused_is_told_also_while_kafka_is_away(tmp_path: Path) -> None:
     service._end()
     assert await running == EXIT_CLEAN
     assert states == ["RUNNING", "PAUSED", "RUNNING"]
+
+
+async def test_a_spool_that_holds_at_the_start_lives_and_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = FoundService(written(tmp_path))
+    assert service._next is not None
+
+    def no_room() -> None:
+        raise SpoolFullError("No space left on device")
+
+    monkeypatch.setattr(service._next.spool, "start", no_room)
+    running = asyncio.create_task(service.run())
+    async with asyncio.timeout(20):
+        while not service.health.holds:  # noqa: ASYNC110 (it tells nobody of a change)
+            await asyncio.sleep(0)
+    assert (service.is_alive(), service.is_ready(), service.state) == (True, False, "FAILED")
+    assert service.reasons() == ["spool: No space left on device"]
+    service._end()
+    assert await running == EXIT_CLEAN

@@ -153,3 +153,15 @@ async def test_memory_counts_what_small_chunks_take_beside_their_rows() -> None:
     assert not spool.has_room(9_000)
     spool.close()
     assert (spool.used_bytes, spool.open_count) == (0, 0)
+
+
+async def test_rows_for_every_open_segment_stay_within_the_memory_that_was_asked_for() -> None:
+    spool = MemorySpool(max_bytes=1_000, pause_at=0.9, resume_at=0.2)
+    segments = [key_of(number) for number in range(4)]
+    new, offset = len(segments), 0
+    while spool.has_room(len(segments), new):
+        for key in segments:
+            await spool.append(key, [offset], b"x")
+        assert spool.used_bytes <= spool.max_bytes
+        new, offset = 0, offset + 1
+    assert offset

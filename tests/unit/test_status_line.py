@@ -26,7 +26,7 @@ def test_it_says_state_rate_lag_spool_uploads_and_open_s3_partitions() -> None:
     line.show(SNAPSHOT, 10.0)
     line.show(replace(SNAPSHOT, records_total=SNAPSHOT.records_total + 4000), 12.0)
     assert shown_on(stream) == (
-        "RUNNING | 2,000 records/s | lag 40 | spool 3.0 MiB of 10.0 GiB | 4 uploads | "
+        "RUNNING | 2,000 records/s | lag 40 or more | spool 3.0 MiB of 10.0 GiB | 4 uploads | "
         "6 open S3 partitions"
     )
 
@@ -123,6 +123,6 @@ def test_systemd_is_told_of_everything_that_holds_without_secrets(
     holds = (Hold("kafka", "away", 0.0, False), Hold("s3", f"refused\n{SECRET}", 0.0, True))
     shown = replace(SNAPSHOT, state="FAILED", holds=holds)
     assert told(shown) == (
-        "FAILED, lag 40, spool 3.0 MiB of 10.0 GiB; kafka: away; s3: refused\\n***"
+        "FAILED, lag 40 or more, spool 3.0 MiB of 10.0 GiB; kafka: away; s3: refused\\n***"
     )
     assert SECRET not in described(replace(shown, holds=holds[1:]), 0.0)

@@ -1,0 +1,176 @@
+"""One soak: a producer at full rate, a store that is slower, one sink between them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.integration.harness import Bench, SinkProcess
+from tests.integration.oracle import Oracle
+from tests.servers.processes import KafkaServer, S3Server, free_port
+from tests.soak.exact import Held, verify
+from tests.soak.load import Load, PacedProducer
+from tests.soak.samples import Bounds, Sample, take
+from tests.soak.throttle import Throttle
+
+_MIB = 1 << 20
+_TELL_SAMPLES = 60
+_DRAIN_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes in MiB. The defaults fill the spool within seconds and drain it for as long."""
+
+    seconds: float
+    store_mib_per_second: float = 6.0
+    spool_mib: int = 256
+    backlog_mib: int = 256
+    """Records that are in Kafka and not yet read, before compression."""
+    cut_mib: int = 16
+    partitions: int = 4
+    value_bytes: int = 1000
+    write_buffer_mib: int = 32
+    sample_seconds: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of a run that S3 was found right after."""
+
+    bounds: Bounds
+    held: Held
+
+    def text(self) -> str:
+        """Some lines."""
+        held = self.held
+        return (
+            f"{self.bounds.table()}\n  {'in S3, each record once':32} {held.records} records in "
+            f"{held.objects} objects of {held.object_bytes} bytes"
+        )
+
+
+class Soak:
+    """On servers that run; `say` is told a line each minute."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        bench: Bench,
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._bench = bench
+        self._say = say
+        self._throttle = Throttle(free_port(), bench.s3.port, plan.store_mib_per_second * _MIB)
+        self._load = Load(plan.value_bytes)
+        self._samples: list[Sample] = []
+
+    async def run(self) -> Outcome:
+        """AssertionError where a record is missing, doubled or changed, or the sink fails."""
+        plan, bench = self._plan, self._bench
+        # Kept for a while only: what S3 must hold follows from the numbers of the records.
+        limits = {"retention_bytes": str(1 << 30), "segment_bytes": str(128 << 20)}
+        topic = await bench.topic(plan.partitions, **limits)
+        self._producer = PacedProducer(
+            self._load,
+            bench.kafka.bootstrap_servers,
+            topic,
+            partitions=plan.partitions,
+            backlog_bytes=plan.backlog_mib * _MIB,
+        )
+        sink = bench.sink(self._overrides())
+        async with self._throttle.serving():
+            sink.start()
+            await sink.ready()
+            until = time.monotonic() + plan.seconds
+            self._producer.start()
+            try:
+                await self._watch(sink, lambda: time.monotonic() > until)
+            finally:
+                await asyncio.to_thread(self._producer.stop)
+            await self._drained(sink)
+            await sink.stopped()
+        assert not sink.faults(), sink.tail()
+        bucket = bench.s3.root / bench.bucket
+        held = await asyncio.to_thread(verify, bucket, self._load, self._producer.counts)
+        return Outcome(Bounds(self._samples, plan.spool_mib * _MIB), held)
+
+    def _overrides(self) -> dict[str, Any]:
+        """What memory and disk depend on is as by default, the spool apart."""
+        plan = self._plan
+        buffer = f"{plan.write_buffer_mib}MiB"
+        return {
+            "kafka": {"session_timeout": "30s", "start_from": "earliest"},
+            "layout": {"partition": "place={value.place}"},
+            "format": {"compression": "zstd"},
+            "rotate": {
+                "bytes": f"{plan.cut_mib}MiB",
+                "object_bytes": f"{plan.cut_mib}MiB",
+                "max_age": "10m",
+            },
+            "spool": {"max_bytes": f"{plan.spool_mib}MiB", "write_buffer": buffer},
+            "s3": {
+                "endpoint_url": f"http://127.0.0.1:{self._throttle.port}",
+                "part_size": "5MiB",
+                "request_timeout": "60s",
+            },
+            "shutdown_grace": "30s",
+        }
+
+    async def _watch(self, sink: SinkProcess, is_over: Callable[[], bool]) -> None:
+        """Sample after sample, until it is over."""
+        due = time.monotonic()
+        while not is_over():
+            await self._sample(sink)
+            if len(self._samples) % _TELL_SAMPLES == 0:
+                self._tell()
+            due = max(due + self._plan.sample_seconds, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _sample(self, sink: SinkProcess) -> None:
+        status, text = await sink.ask("/metrics")
+        assert status == 200, f"no metrics: {status}\n{sink.tail()}"
+        self._samples.append(take(sink.pid, sink.spool, text))
+        self._producer.read_bytes = self._samples[-1].read_bytes
+
+    def _tell(self) -> None:
+        one = self._samples[-1]
+        self._say(
+            f"{len(self._samples)} samples: {one.records} records read, "
+            f"{one.resident_bytes / _MIB:.1f} MiB resident, {one.descriptors} descriptors, "
+            f"{one.spool_bytes / _MIB:.1f} MiB of spool, {one.stalls} stalls"
+        )
+
+    async def _drained(self, sink: SinkProcess) -> None:
+        """Everything is read, uploaded and committed."""
+        wanted, until = sum(self._producer.counts), time.monotonic() + _DRAIN_SECONDS
+
+        def is_read() -> bool:
+            assert time.monotonic() < until, f"not read: {wanted}\n{sink.tail()}"
+            return self._samples[-1].records == wanted
+
+        await self._watch(sink, is_read)
+        self._say(f"all {wanted} records are read")
+        await Oracle(self._bench).until_committed(sink, flushes=True)
+
+
+async def on_own_servers(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
+    """Kafka and S3 in `directory`, for this run alone."""
+    kafka, s3 = KafkaServer(directory / "kafka"), S3Server(directory / "s3")
+    for server in (kafka, s3):
+        server.directory.mkdir()
+    bench = Bench(kafka, s3, directory)
+    try:
+        await asyncio.gather(asyncio.to_thread(kafka.start), asyncio.to_thread(s3.start))
+        bench.make_bucket()
+        outcome = await Soak(plan, bench, say).run()
+        bench.close()
+        return outcome
+    finally:
+        for sink in bench.sinks:
+            sink.kill()
+        s3.stop()
+        kafka.stop()
