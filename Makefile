@@ -78,11 +78,10 @@ test-alone: install servers ## the tests that want the machine for themselves, o
 
 HISTORIES ?= 1000000
 
-soak: install servers ## a million simulated histories, the larger exhaustive search, the kill matrix, the bounds, half an hour of bounds
+soak: install servers ## a million simulated histories, the larger exhaustive search, the kill matrix, half an hour of bounds
 	$(PYTHON) -m tests.simulation.soak $(HISTORIES)
 	$(PYTHON) -m tests.exhaustive
 	$(PYTHON) -m tests.crash.kill_matrix --seconds 3600
-	$(PYTHON) -m tests.soak --seconds 1800
 	$(PYTHON) -m tests.soak --seconds 1800
 
 model: ## check the protocol's model with spin, and that its weakened variants are refuted
