@@ -198,7 +198,7 @@ def draw(
     errors = rng.choice(["skip", "prefix", "topic"])
     counts = rng.choice([(1,), (2,)] if is_large else [(1,), (3,), (3, 2), (4, 1, 1)])
     return Settings(
-        name=f"{made.name}, {rotation} by {layout}, bad records: {errors}",
+        name=f"{rotation} by {layout}, {made.name}, bad records: {errors}",
         sections=_sections(rng, rotation, layout, made, errors),
         content=made,
         place=LAYOUTS[layout][1],

@@ -13,13 +13,16 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.chaos.contents import CONTENTS
 from tests.chaos.faults import CHEAP, FAULTS
 from tests.chaos.fleet import Fleet, Member
+from tests.chaos.oracle import LETTERS, ChaosOracle
 from tests.chaos.run import Run
-from tests.chaos.settings import ROTATIONS, draw
+from tests.chaos.settings import BAD_VALUE, ROTATIONS, draw
 from tests.chaos.store_proxy import KINDS, StoreProxy, Trouble
 from tests.chaos.witness import Witness
-from tests.integration.harness import Bench, SinkProcess
+from tests.integration.harness import Bench, SinkProcess, merged
+from tests.integration.producing import Sent, documents, produce
 from tests.servers.processes import S3Server, free_port
 
 
@@ -41,10 +44,46 @@ async def test_a_run_with_a_fixed_seed_breaks_nothing(tmp_path: Path) -> None:
     assert run.totals.answers, run.summary()
 
 
-def test_every_rotation_is_drawn_and_cheap_faults_are_faults() -> None:
-    drawn = {draw(random.Random(seed)).name.partition(" by ")[0] for seed in range(100)}
-    assert drawn == ROTATIONS.keys()
+def test_every_choice_is_drawn_and_cheap_faults_are_faults() -> None:
+    drawn = [draw(random.Random(seed)) for seed in range(100)]
+    assert {one.name.partition(" by ")[0] for one in drawn} == ROTATIONS.keys()
+    assert {one.content.format["type"] for one in drawn} == CONTENTS.keys()
+    assert {one.errors for one in drawn} == {"skip", "prefix", "topic"}
+    assert {one.has_connect_names for one in drawn} == {True, False}
+    assert any(one.recreates for one in drawn)
     assert set(CHEAP) < FAULTS.keys()
+
+
+# -- the oracle ------------------------------------------------------------------------------------
+
+
+async def test_the_oracle_sees_letters_that_are_missing_and_names_that_are_not_as_asked_for(
+    bench: Bench,
+) -> None:
+    settings = next(
+        one
+        for one in (draw(random.Random(seed), content="parquet") for seed in range(100))
+        if (one.errors, one.has_connect_names) == ("prefix", True) and one.place is not None
+    )
+    topic = await bench.topic()
+    await produce(
+        bench.kafka.bootstrap_servers, topic, [*documents(5), Sent(BAD_VALUE), *documents(5)]
+    )
+    overrides = merged(settings.sections, {"records": {"dead_letter": {"prefix": LETTERS}}})
+    sink = bench.sink(overrides)
+    sink.start()
+    await sink.ready()
+    oracle = ChaosOracle(bench, settings)
+    await oracle.until_committed(sink, flushes=True)
+    await sink.stopped()
+    assert any(one.key.startswith(f"{LETTERS}/") for one in await oracle.verify(topic))
+    letters = next((bench.s3.root / bench.bucket / LETTERS).rglob("*.json"))
+    other = letters.rename(letters.with_name(letters.name.replace(".json", "+0000000005.json")))
+    with pytest.raises(AssertionError, match="named otherwise"):
+        await oracle.verify(topic)
+    other.unlink()
+    with pytest.raises(AssertionError, match="no object holds"):
+        await oracle.verify(topic)
 
 
 # -- the witness -----------------------------------------------------------------------------------
