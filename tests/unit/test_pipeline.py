@@ -149,7 +149,9 @@ async def test_repeats_that_do_not_fit_beside_each_other_wait_and_go_on_later(
 async def test_a_repeat_with_a_commit_under_way_is_not_dropped_for_room() -> None:
     broker = broker_of("a" * 24, OTHER)
     await promised(broker, TP, OTHER)
-    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
+    # A chunk is kept free for the other's open segment.
+    spool = memory_spool(8 * BATCH_BYTES + CHUNK_BYTES)
+    process = Process(broker, spool=spool, owner="next")
     process.group.batch_count = 2
     await joined(process, TP, OTHER)
     before = list(process.appenders.values())
