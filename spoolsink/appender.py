@@ -77,7 +77,7 @@ class Appender:
         self._last_wall_ms = 0
         self._instant_ms = 0
         self._sealed_count = 0
-        self._bad = BadRecords(policies.bad_records, metrics)
+        self._bad = BadRecords(policies.bad_records, metrics, policies.monotonic)
         self._portions = Portions()
 
     # -- what others may ask -------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """What is done with bad records of a topic partition: stop, count and pass by, or dead letters."""
 
 import logging
-import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class BadRecords:
         self,
         policy: BadRecordPolicy,
         metrics: Metrics,
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float],
     ) -> None:
         self.policy = policy
         self._metrics = metrics

@@ -75,9 +75,9 @@ def refusal(status: int, message: str, **more: object) -> Answer:
 
 
 class ConnectRest:
-    """Owned by the admin port. `worker_id` is the address that it is bound to, host:port."""
+    """Owned by the admin port. `worker_id` tells the address that it is bound to, host:port."""
 
-    def __init__(self, sink: Operated, worker_id: str) -> None:
+    def __init__(self, sink: Operated, worker_id: Callable[[], str]) -> None:
         self._sink = sink
         self._worker_id = worker_id
 
@@ -186,7 +186,7 @@ class ConnectRest:
         """The connector's and its task's alike: scripts look at the one or the other."""
         state = {
             "state": self._sink.state,
-            "worker_id": self._worker_id,
+            "worker_id": self._worker_id(),
             "version": __version__,
         }
         trace = self._sink.trace() if self._sink.state == "FAILED" else None

@@ -87,8 +87,8 @@ class Watch:
         self._looks: dict[TopicPartition, _Look] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._lag_at = monotonic()  # what is taken over brings its log along
-        self._store_at = time.monotonic() - _STORE_SECONDS
-        self._topics_at = time.monotonic() - _TOPIC_SECONDS
+        self._store_at = monotonic() - _STORE_SECONDS
+        self._topics_at = monotonic() - _TOPIC_SECONDS
         self._missing: set[str] = set()
         self.ends = LogEnds()
         self.beat = time.monotonic()
@@ -129,12 +129,12 @@ class Watch:
 
     async def _ask(self) -> None:
         """Questions to Kafka: a broker that is away must not stop the gauges."""
-        engine, now = self._engine, time.monotonic()
+        engine, now = self._engine, self.monotonic()
         consumer, assignment = engine.consumer, engine.assignment
         if consumer is None or assignment is None or consumer.membership is None:
             return
-        if self.monotonic() - self._lag_at >= _LAG_SECONDS and consumer.assigned:
-            self._lag_at = self.monotonic()
+        if now - self._lag_at >= _LAG_SECONDS and consumer.assigned:
+            self._lag_at = now
             await self._look_at_logs(consumer, assignment)
         try:
             if now - self._topics_at >= (_MISSING_SECONDS if self._missing else _TOPIC_SECONDS):
@@ -198,7 +198,7 @@ class Watch:
 
         With work at hand the uploads ask themselves.
         """
-        engine, now = self._engine, time.monotonic()
+        engine, now = self._engine, self.monotonic()
         is_failing = any(hold.source == "s3" for hold in engine.health.holds)
         has_work = any(a.cuts.sealed or a.cuts.open.splits for a in engine.appenders.values())
         is_known = engine.delivery.create_only is not None

@@ -67,8 +67,8 @@ class Admin:
         self._listen = listen
         self._token = reveal(token)
         self._slow_client_seconds = slow_client_seconds
-        self._endpoints: list[_Endpoint] = []
-        self._connect = ConnectRest(sink, listen)
+        self._connect = ConnectRest(sink, lambda: self.address)
+        self._endpoints = [*self._own_endpoints(), *map(_endpoint, self._connect.routes())]
         self._server: LimitedServer | None = None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
@@ -123,8 +123,6 @@ class Admin:
     async def _serve(self, sockets: list[socket.socket]) -> None:
         host, port = sockets[0].getsockname()[:2]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._connect = ConnectRest(self._sink, self.address)
-        self._endpoints = [*self._own_endpoints(), *map(_endpoint, self._connect.routes())]
         assert self._runner is not None
         self._sites = [web.SockSite(self._runner, one) for one in sockets]
         for site in self._sites:

@@ -26,7 +26,7 @@ from tests.chaos.traffic import Traffic
 from tests.chaos.witness import Witness
 from tests.chaos.world import World
 from tests.integration.harness import Bench, eventually, merged
-from tests.integration.oracle import Oracle, StoredObject, _promises
+from tests.integration.oracle import Oracle, StoredObject, promises
 from tests.integration.producing import documents, produce
 from tests.servers.processes import S3Server, free_port
 
@@ -273,7 +273,7 @@ class Campaign:
         return [
             f"{topic}-{number}: committed {offset} of {ends[number]}, metadata {metadata}"
             for number, (offset, metadata) in found.items()
-            if offset != ends[number] or _promises(metadata)
+            if offset != ends[number] or promises(metadata)
         ]
 
     def _oracle(self) -> ChaosOracle:

@@ -26,11 +26,7 @@ _HEADER = "__connect.errors."
 class ChaosObject(StoredObject):
     """Its name may lack the last offset, which the metadata then tells."""
 
-    @property
-    def parts(self) -> re.Match[str]:
-        match = _KEY.fullmatch(self.key)
-        assert match, f"no key of ours: {self.key}"
-        return match
+    form = _KEY
 
     @property
     def last(self) -> int:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tests.chaos.broker import ChaosKafka
 from tests.chaos.fleet import BusyError, Fleet, Member
 from tests.chaos.links import Link, State
 from tests.chaos.store_proxy import StoreProxy
-from tests.servers.processes import S3Server
+from tests.servers.processes import S3Server, ServerProcess
+
+Server = TypeVar("Server", bound=ServerProcess)
 
 _READY_STEPS = 25
 """Of 0.2 s each."""
@@ -31,34 +34,30 @@ class World:
     """The name of the sinks' connector on their admin port."""
     has_splits: bool = True
     done: Counter[str] = field(default_factory=Counter)
-    is_broker_busy: bool = False
-    is_store_busy: bool = False
+    taken: set[ServerProcess] = field(default_factory=set)
+    """By a fault each."""
 
     def member(self) -> AbstractContextManager[Member]:
         """For one fault alone."""
         return self.fleet.one(self.rng.random())
 
-    @contextmanager
-    def broker(self) -> Iterator[ChaosKafka]:
+    def broker(self) -> AbstractContextManager[ChaosKafka]:
         """For one fault alone."""
-        if self.is_broker_busy:
-            raise BusyError
-        self.is_broker_busy = True
-        try:
-            yield self.kafka
-        finally:
-            self.is_broker_busy = False
+        return self._alone(self.kafka)
+
+    def store(self) -> AbstractContextManager[S3Server]:
+        """For one fault alone."""
+        return self._alone(self.s3)
 
     @contextmanager
-    def store(self) -> Iterator[S3Server]:
-        """For one fault alone."""
-        if self.is_store_busy:
+    def _alone(self, server: Server) -> Iterator[Server]:
+        if server in self.taken:
             raise BusyError
-        self.is_store_busy = True
+        self.taken.add(server)
         try:
-            yield self.s3
+            yield server
         finally:
-            self.is_store_busy = False
+            self.taken.discard(server)
 
     def pause(self, low: float, high: float) -> Awaitable[None]:
         """Some time within the bounds, in seconds."""

@@ -21,10 +21,9 @@ from typing import Any, NamedTuple, get_args
 
 from spoolsink.fault_points import Point
 from tests.chaos.settings import LAYOUTS
-from tests.integration.harness import Bench
+from tests.integration.harness import Bench, on_own_servers
 from tests.integration.oracle import Expected, Oracle, places_of
 from tests.integration.test_kills import LARGE_MODES, LARGE_S3, WHICH, killed_at
-from tests.servers.processes import KafkaServer, S3Server
 
 _AT_A_TIME = 4
 _SCENARIO_SECONDS = 180.0
@@ -136,18 +135,9 @@ class Matrix:
 
 async def _run(arguments: argparse.Namespace, directory: Path) -> int:
     cells = scenarios(random.Random(arguments.seed))
-    kafka, s3 = KafkaServer(directory / "kafka"), S3Server(directory / "s3")
-    for server in (kafka, s3):
-        server.directory.mkdir()
-    bench = Bench(kafka, s3, directory)
-    try:
-        await asyncio.gather(asyncio.to_thread(kafka.start), asyncio.to_thread(s3.start))
+    async with on_own_servers(directory) as bench:
         matrix = Matrix(bench, cells, time.monotonic() + arguments.seconds)
         await asyncio.gather(*(matrix.work() for _ in range(_AT_A_TIME)))
-    finally:
-        bench.close()
-        s3.stop()
-        kafka.stop()
     _say(f"seed {arguments.seed}: {matrix.done} of {len(cells)}, {len(matrix.broken)} broken")
     for line in matrix.broken:
         _say(line)

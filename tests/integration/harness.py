@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import uuid
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from botocore.config import Config
 from tests.integration.sink_process import ROOT, Overrides, SinkProcess, eventually, merged
 from tests.servers.processes import KafkaServer, S3Server, ServerProcess
 
-__all__ = ["ROOT", "Bench", "SinkProcess", "all_of", "eventually", "merged"]
+__all__ = ["ROOT", "Bench", "SinkProcess", "all_of", "eventually", "merged", "on_own_servers"]
 
 
 async def all_of(**works: Awaitable[object]) -> None:
@@ -159,3 +160,21 @@ class Bench:
         for sink in self.sinks:
             assert self.s3.secret_access_key not in sink.text(), "a secret is in the log"
             assert self.expects_faults or not sink.faults(), sink.tail()
+
+
+@asynccontextmanager
+async def on_own_servers(directory: Path) -> AsyncIterator[Bench]:
+    """A bench on a Kafka and an S3 server in `directory`, which end with the block."""
+    kafka, s3 = KafkaServer(directory / "kafka"), S3Server(directory / "s3")
+    for server in (kafka, s3):
+        server.directory.mkdir()
+    bench = Bench(kafka, s3, directory)
+    try:
+        await asyncio.gather(asyncio.to_thread(kafka.start), asyncio.to_thread(s3.start))
+        yield bench
+        bench.close()
+    finally:
+        for sink in bench.sinks:
+            sink.kill()
+        s3.stop()
+        kafka.stop()

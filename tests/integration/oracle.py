@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -68,11 +68,12 @@ class StoredObject:
     key: str
     body: bytes
     metadata: Mapping[str, str]
+    form: ClassVar[re.Pattern[str]] = _KEY
 
     @property
     def parts(self) -> re.Match[str]:
         """Of the key; every object must have such a one."""
-        match = _KEY.fullmatch(self.key)
+        match = self.form.fullmatch(self.key)
         assert match, f"no key of ours: {self.key}"
         return match
 
@@ -197,7 +198,7 @@ class Oracle:
                 # A transaction's marker may come a moment after its producer was answered.
                 ends.update(await self.ends(topic))
             return {number: offset for number, (offset, _) in found.items()} == ends and all(
-                not _promises(said) for _, said in found.values()
+                not promises(said) for _, said in found.values()
             )
 
         def more() -> str:
@@ -228,7 +229,7 @@ class Oracle:
             for number, records in (await self.records(topic)).items():
                 offset, metadata = committed[number]
                 assert offset == ends[number], f"{topic}-{number}: lag is not zero"
-                assert not _promises(metadata), f"{topic}-{number}: {metadata}"
+                assert not promises(metadata), f"{topic}-{number}: {metadata}"
                 start = self._expected.starts.get(number, 0)
                 wanted = [
                     r
@@ -312,7 +313,7 @@ def _check_cuts(
     assert not [o for o in offsets if o >= position], f"records behind {position}"
 
 
-def _promises(metadata: str) -> bool:
+def promises(metadata: str) -> bool:
     """Whether commit metadata still has an intent or a floor."""
     fields = metadata.split(";")
     return bool(metadata) and bool(fields[_INTENTS] or fields[_FLOOR])

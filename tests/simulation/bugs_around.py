@@ -3,8 +3,9 @@
 `BUGS_AROUND` has them by name; `bugs` says how they are held to be bugs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from spoolsink.appender import Appender
 from spoolsink.assignment import Assignment
@@ -49,20 +50,9 @@ class WritesOver(ModelStore):
 class TakesSilenceForSuccess(ModelStore):
     """A Put without an answer counts as done."""
 
-    async def put(
-        self,
-        key: str,
-        body: bytes,
-        *,
-        metadata: Mapping[str, str],
-        content_type: str,
-        create_only: bool,
-        checksum: str | None = None,
-    ) -> None:
-        try:
-            await self._ask(Put(key, body, metadata, create_only))
-        except RetryableStoreError:
-            return
+    async def put(self, *request: Any, **named: Any) -> None:
+        with suppress(RetryableStoreError):
+            await super().put(*request, **named)
 
 
 class TakesASilentCompleteForSuccess(ModelStore):
@@ -71,10 +61,8 @@ class TakesASilentCompleteForSuccess(ModelStore):
     async def complete(
         self, key: str, upload_id: str, parts: Sequence[Part], *, create_only: bool
     ) -> None:
-        try:
+        with suppress(RetryableStoreError):
             await super().complete(key, upload_id, parts, create_only=create_only)
-        except RetryableStoreError:
-            return
 
 
 class TakesAnyObjectForIts(ModelUploader):

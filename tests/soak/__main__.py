@@ -12,11 +12,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.soak.run import Plan, on_own_servers
+from tests.integration.harness import on_own_servers
+from tests.soak.run import Outcome, Plan, Soak
 
 
 def _say(line: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)  # noqa: T201 (a command's output)
+
+
+async def _run(plan: Plan, directory: Path) -> Outcome:
+    async with on_own_servers(directory) as bench:
+        bench.make_bucket()
+        return await Soak(plan, bench, _say).run()
 
 
 def main() -> int:
@@ -29,7 +36,7 @@ def main() -> int:
     _say(f"{plan}; load average {os.getloadavg()[0]:.2f}")
     with tempfile.TemporaryDirectory(prefix="spoolsink-soak-") as directory:
         try:
-            outcome = asyncio.run(on_own_servers(plan, Path(directory), _say))
+            outcome = asyncio.run(_run(plan, Path(directory)))
         except AssertionError as error:
             _say(f"BROKEN: {error}")
             return 1

@@ -4,12 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tests.integration.harness import Bench, SinkProcess
 from tests.integration.oracle import Oracle
-from tests.servers.processes import KafkaServer, S3Server, free_port
+from tests.servers.processes import free_port
 from tests.soak.exact import Held, verify
 from tests.soak.load import Load, PacedProducer
 from tests.soak.samples import Bounds, Sample, take
@@ -155,22 +154,3 @@ class Soak:
         await self._watch(sink, is_read)
         self._say(f"all {wanted} records are read")
         await Oracle(self._bench).until_committed(sink, flushes=True)
-
-
-async def on_own_servers(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
-    """Kafka and S3 in `directory`, for this run alone."""
-    kafka, s3 = KafkaServer(directory / "kafka"), S3Server(directory / "s3")
-    for server in (kafka, s3):
-        server.directory.mkdir()
-    bench = Bench(kafka, s3, directory)
-    try:
-        await asyncio.gather(asyncio.to_thread(kafka.start), asyncio.to_thread(s3.start))
-        bench.make_bucket()
-        outcome = await Soak(plan, bench, say).run()
-        bench.close()
-        return outcome
-    finally:
-        for sink in bench.sinks:
-            sink.kill()
-        s3.stop()
-        kafka.stop()

@@ -27,7 +27,7 @@ async def ask(sink: FakeSink, call: str, **query: list[str]) -> Answer:
 
 async def ask_for(sink: FakeSink, call: str, path: dict[str, str], **query: list[str]) -> Answer:
     method, template = call.split(" ")
-    for route in ConnectRest(sink, WORKER).routes():
+    for route in ConnectRest(sink, lambda: WORKER).routes():
         if (route.method, route.template) == (method, template):
             named = {name: value for name, value in path.items() if f"{{{name}}}" in template}
             return await route.handler(named, query)
@@ -181,7 +181,7 @@ async def test_an_operation_that_fails_says_why() -> None:
 
 
 def all_of_one() -> list[str]:
-    routes = ConnectRest(FakeSink(), WORKER).routes()
+    routes = ConnectRest(FakeSink(), lambda: WORKER).routes()
     return [f"{r.method} {r.template}" for r in routes if "{connector}" in r.template]
 
 
