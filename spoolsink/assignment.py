@@ -72,13 +72,16 @@ class Assignment:
         self._monotonic = monotonic
         self._memberships: dict[TopicPartition, Membership | None] = {}
         self._absent: set[str] = set()
+        self._is_assigned = False
         self._retry_at = 0.0
 
     def is_readable(self, tp: TopicPartition) -> bool:
         """Whether its beginning is known and nothing of its own holds it."""
         appender = self.appenders.get(tp)
         return (
-            appender is not None
+            # Between two assignments aiokafka may hold a position of no meaning for it.
+            self._is_assigned
+            and appender is not None
             and appender.stopped is None
             and tp not in self.held
             and tp not in self.due
@@ -90,6 +93,7 @@ class Assignment:
         """Every gate is closed before the group is joined anew; a commit may still come back."""
         for appender in self.appenders.values():
             appender.cuts.revoked()
+        self._is_assigned = False
         self.due.clear()
         await self._delivery.commit_settled()
 
@@ -97,6 +101,7 @@ class Assignment:
         """The loop takes them over before its next poll."""
         self._metrics.counters["rebalances"].inc()
         log.info("assigned: %s", ", ".join(map(str, sorted(tps))) or "nothing")
+        self._is_assigned = True
         self.due = set(tps)
         self._retry_at = 0.0
         for tp in list(self.held):

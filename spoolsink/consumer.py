@@ -14,7 +14,7 @@ aiokafka's own retries of the group go on behind this; what only a new consumer 
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -87,6 +87,7 @@ class GroupConsumer:
         self._heard_at = self._synced_at = boottime()
         self._on_revoked, self._on_assigned = on_revoked, on_assigned
         self._causes = kafka_causes.Causes()
+        self._questions = kafka_stop.Questions()
         batch_tap.install()
         self._consumer: Any = AIOKafkaConsumer(
             **_client_settings(settings, group_id, client_id),
@@ -120,6 +121,7 @@ class GroupConsumer:
         """Leave the group (a static member stays in it) and close, however long Kafka takes."""
         self.membership = None
         try:
+            await self._questions.end()
             await kafka_stop.stop(self._consumer, timeout_seconds)
         finally:
             self._causes.close()
@@ -128,10 +130,10 @@ class GroupConsumer:
         """Join anew as another member, so that a commit still under way is fenced."""
         self.membership = None
         coordinator = self._consumer._coordinator  # noqa: SLF001
+        leaving = coordinator._maybe_leave_group()  # noqa: SLF001 (resets the generation)
         try:
-            async with asyncio.timeout(ASK_SECONDS):
-                await coordinator._maybe_leave_group()  # noqa: SLF001 (resets the generation)
-        except (TimeoutError, KafkaError):
+            await self._questions.ask(leaving, ASK_SECONDS)
+        except (TimeoutError, KafkaError, ConsumerError):
             coordinator.reset_generation()
 
     @property
@@ -330,11 +332,10 @@ class GroupConsumer:
         """It answered that it is not the group's coordinator (any more)."""
         self._consumer._coordinator.coordinator_dead()  # noqa: SLF001
 
-    async def _asked(self, question: Awaitable[T]) -> T:
+    async def _asked(self, question: Coroutine[Any, Any, T]) -> T:
         self._causes.follow()
         try:
-            async with asyncio.timeout(ASK_SECONDS):
-                return await question
+            return await self._questions.ask(question, ASK_SECONDS)
         except TimeoutError as error:
             raise ConsumerError(f"no answer from Kafka within {ASK_SECONDS:.0f} s") from error
         except KafkaError as error:

@@ -371,11 +371,17 @@ class PartitionCuts:
 
     def _with_floor(self, cuts: tuple[Mark, ...], floor: Mark | None) -> CommitMetadata:
         if floor is not None and not self._fits(cuts, floor, floor):
-            recorded = self._commits.metadata
-            floor = recorded.floor if recorded else None
+            floor = self._recorded_floor()
             if floor is not None and cuts and floor.offset <= cuts[-1].offset:
                 floor = None
         return CommitMetadata(self.identity, cuts, floor)
+
+    def _recorded_floor(self) -> Mark | None:
+        """The floor on the broker, unless it is one that was told as lost at assignment."""
+        recorded = self._commits.metadata
+        if recorded is None or self._classify("", recorded) is not TakeoverKind.REPEAT:
+            return None  # under our name it would be a promise that nobody can keep
+        return recorded.floor
 
     def _fits(self, cuts: tuple[Mark, ...], floor: Mark | None, newest: Mark) -> bool:
         recorded = self._commits.metadata

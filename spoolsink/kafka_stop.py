@@ -1,18 +1,69 @@
 """The end of an aiokafka consumer, whole also where aiokafka's own is cut short.
 
 Read in aiokafka 0.14: `AIOKafkaConsumer.stop` ends its coordinator, then its fetcher, then its
-connections. Where LeaveGroup has no answer in our time, the latter two would stay for good; and
-`Fetcher.close` cancels a fetch that waits to ask a lost broker again, and lets that cancellation
-escape.
+connections. Where the first has no answer in our time (a join, LeaveGroup), the latter two would
+stay for good, and the heartbeats as well; and `Fetcher.close` cancels a fetch that waits to ask a
+lost broker again, and lets that cancellation escape.
 """
 
 import asyncio
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 
+from spoolsink.errors import ConsumerError
+
+T = TypeVar("T")
+
 CLOSE_SECONDS = 1.0
+
+
+class Questions:
+    """What we ask Kafka beside aiokafka's own tasks; a consumer's, and ended before it.
+
+    One that went on behind the end would open a connection that nobody closes. Each caller waits
+    for its answer, so there are no more of them than callers.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_over = False
+
+    async def ask(self, question: Coroutine[Any, Any, T], timeout_seconds: float) -> T:
+        """The answer; raises TimeoutError, and ConsumerError where `end` came first.
+
+        A cancellation of the caller's is the question's as well.
+        """
+        if self._is_over:
+            question.close()
+            raise _given_up()
+        task = asyncio.create_task(question, name="question to kafka")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if caller is None or caller.cancelling():
+                raise
+            raise _given_up() from None
+
+    async def end(self) -> None:
+        """Give up what is under way; nothing more is asked."""
+        self._is_over = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+
+
+def _given_up() -> ConsumerError:
+    return ConsumerError("not asked to the end: this member of the group has been stopped")
 
 
 async def stop(consumer: AIOKafkaConsumer, timeout_seconds: float) -> None:
@@ -34,10 +85,24 @@ async def stop(consumer: AIOKafkaConsumer, timeout_seconds: float) -> None:
 
 
 async def _close_rest(consumer: AIOKafkaConsumer) -> None:
-    fetcher = consumer._fetcher  # noqa: SLF001 (tests/contract names what is touched)
-    if fetcher is not None:
-        for task in (fetcher._fetch_task, *fetcher._pending_tasks):  # noqa: SLF001
-            task.cancel()
+    left = [task for task in _tasks_of(consumer) if task is not None and not task.done()]
+    for task in left:
+        task.cancel()
+    if left:  # before the connections: whoever still asks would open another
+        await asyncio.wait(left, timeout=CLOSE_SECONDS)
     with suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await consumer._client.close()  # noqa: SLF001
+
+
+def _tasks_of(consumer: AIOKafkaConsumer) -> Iterator[asyncio.Task[Any] | None]:
+    # tests/contract names what is touched.
+    fetcher, coordinator = consumer._fetcher, consumer._coordinator  # noqa: SLF001
+    if fetcher is not None:
+        yield fetcher._fetch_task  # noqa: SLF001
+        yield from fetcher._pending_tasks  # noqa: SLF001
+    if isinstance(coordinator, GroupCoordinator):
+        yield coordinator._coordination_task  # noqa: SLF001
+        # Its heartbeats would keep a member alive that reads nothing, and what it was assigned.
+        yield coordinator._heartbeat_task  # noqa: SLF001
+        yield coordinator._commit_refresh_task  # noqa: SLF001

@@ -30,6 +30,8 @@ _MAX_HEADERS = 4096
 """The bytes are counted by us; so many cannot be in them."""
 _LINGERING_SECONDS = 2.0
 """How long more of a refused body is taken, so that the client gets to read why."""
+_RESOLVE_SECONDS = 10.0
+"""Of a host's name: a restart waits for it, and a resolver without servers takes minutes."""
 
 _log = logging.getLogger(__name__)
 
@@ -198,19 +200,17 @@ def refusal_of(status: int) -> Answer:
     return refusal(status, f"HTTP {status} {HTTPStatus(status).phrase}")
 
 
-async def listening_sockets(listen: str) -> list[socket.socket]:
+async def listening_sockets(
+    listen: str, *, resolve_seconds: float = _RESOLVE_SECONDS
+) -> list[socket.socket]:
     """Bound to every address of `host:port`, all with one port; the caller closes them.
 
     Port 0 picks one. Addresses of a family that the machine does not have are passed by
     (`localhost` is `::1` too where IPv6 is off). Raises AdminError.
     """
-    host, _, port = listen.rpartition(":")
-    loop = asyncio.get_running_loop()
+    found = await _resolved(listen, resolve_seconds)
     bound: list[socket.socket] = []
     try:
-        found = await loop.getaddrinfo(
-            host.strip("[]") or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
         absent: OSError | None = None
         for family, _, _, _, address in dict.fromkeys(found):
             number = bound[0].getsockname()[1] if bound else address[1]
@@ -227,6 +227,23 @@ async def listening_sockets(listen: str) -> list[socket.socket]:
             one.close()
         raise AdminError(listen, error.strerror or str(error)) from error
     return bound
+
+
+async def _resolved(listen: str, seconds: float) -> list[Any]:
+    host, _, port = listen.rpartition(":")
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(seconds):
+            return await loop.getaddrinfo(
+                host.strip("[]") or None,
+                int(port),
+                type=socket.SOCK_STREAM,
+                flags=socket.AI_PASSIVE,
+            )
+    except TimeoutError as error:
+        raise AdminError(listen, f"the name is not resolved within {seconds:g} s") from error
+    except OSError as error:
+        raise AdminError(listen, error.strerror or str(error)) from error
 
 
 def _bound(family: int, address: tuple[object, ...]) -> socket.socket:

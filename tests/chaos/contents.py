@@ -15,6 +15,8 @@ import fastavro
 import pyarrow.parquet
 from backports import zstd
 
+from tests.integration.oracle import full_row, json_row
+
 Row = Callable[[Any], bytes | None]
 Read = Callable[[bytes], bytes]
 
@@ -45,39 +47,19 @@ def canonical(fields: Any) -> bytes:
 # -- JSON lines ------------------------------------------------------------------------------------
 
 
-def full(record: Any, *, is_parsed: bool = True) -> dict[str, Any]:
-    """Form `full`; not `is_parsed`: the value as text, as dead letters have it."""
-    value = None if record.value is None else record.value.decode()
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-        "timestamp_type": "create",
-        "key": None if record.key is None else record.key.decode(),
-        "headers": [{"key": key, "value": data.decode()} for key, data in record.headers],
-        "value": json.loads(value) if value is not None and is_parsed else value,
-    } | ({"tombstone": True} if record.value is None else {})
-
-
-def _json_row(record: Any) -> bytes:
-    value = b"null" if record.value is None else bytes(record.value)
-    return value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
-
-
 def json_lines(rng: random.Random, *, may_be_full: bool) -> Content:
     """The producer's bytes, or the full form."""
     compression = rng.choice(["none", "none", "gzip", "zstd"])
     unpack, ending = _WHOLE[compression]
     found = {"type": "jsonl", "compression": compression}
     if not may_be_full or rng.random() < 0.7:
-        return Content("jsonl", found, "value", _json_row, unpack, f".json{ending}")
+        return Content("jsonl", found, "value", json_row, unpack, f".json{ending}")
 
     def read(body: bytes) -> bytes:
         return b"".join(canonical(json.loads(row)) for row in unpack(body).splitlines())
 
     return Content(
-        "full jsonl", found, "full", lambda r: canonical(full(r)), read, f".json{ending}"
+        "full jsonl", found, "full", lambda r: canonical(full_row(r)), read, f".json{ending}"
     )
 
 
@@ -182,7 +164,7 @@ CONTENTS: dict[str, Callable[[random.Random], Content]] = {
 def letter_row(record: Any) -> bytes:
     """Of a bad record, under a prefix."""
     error = {"stage": "convert", "class": "ConversionError"}
-    return canonical(full(record, is_parsed=False) | {"error": error})
+    return canonical(full_row(record, is_parsed=False) | {"error": error})
 
 
 def read_letters(body: bytes) -> bytes:

@@ -213,16 +213,40 @@ async def test_a_fetch_that_was_waiting_does_not_cancel_who_stops(kafka: KafkaSe
         assert not [c for c in inner._client._conns.values() if c.connected()]
 
 
-async def test_an_end_without_an_answer_leaves_no_fetch_and_no_connection(
+async def test_an_end_without_an_answer_leaves_no_fetch_no_heartbeat_and_no_connection(
     kafka: KafkaServer,
 ) -> None:
     topic = await make_topic(kafka, 1)
     async with member_of(kafka, topic, group_id()) as consumer:
         inner = consumer._consumer
+        heartbeats = inner._coordinator._heartbeat_task
+        assert not heartbeats.done()
         await consumer.stop(0)
-        await asyncio.wait([inner._fetcher._fetch_task], timeout=5)
         assert inner._fetcher._fetch_task.done()
+        assert heartbeats.done()
         assert not [c for c in inner._client._conns.values() if c.connected()]
+
+
+async def test_a_question_under_way_opens_no_connection_behind_the_end(kafka: KafkaServer) -> None:
+    config = Kafka.model_validate({"bootstrap_servers": kafka.bootstrap_servers, "topics": "t"})
+    consumer = GroupConsumer(
+        config, group_id(), client_id="t", on_revoked=nothing, on_assigned=lambda _: None
+    )
+    await consumer.start(joins=False)
+    client, is_begun, has_ended = consumer._consumer._client, asyncio.Event(), asyncio.Event()
+
+    async def asks_late() -> None:
+        is_begun.set()
+        await has_ended.wait()
+        await client._get_conn(client.get_random_node(), no_hint=True)
+
+    asking = asyncio.create_task(consumer._asked(asks_late()))
+    await is_begun.wait()
+    await consumer.stop(5)
+    has_ended.set()
+    with pytest.raises(ConsumerError, match="stopped"):
+        await asking
+    assert not [c for c in client._conns.values() if c.connected()]
 
 
 def test_what_is_touched_of_aiokafka_is_there() -> None:
@@ -238,6 +262,8 @@ def test_what_is_touched_of_aiokafka_is_there() -> None:
         assert callable(getattr(coordinator, name)), name
     source = inspect.getsource(group_coordinator)
     for name in ("self._coordination_task", "self.coordinator_id", "self.generation", "member_id"):
+        assert name in source, name
+    for name in ("self._heartbeat_task", "self._commit_refresh_task"):
         assert name in source, name
     # The heartbeat task looks the method up at each beat, so that ours is called.
     assert "success = await self._do_heartbeat()" in source

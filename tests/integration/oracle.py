@@ -8,6 +8,8 @@
 4. The committed offset is the log's end, also behind transaction markers.
 """
 
+import base64
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,31 @@ def json_row(record: Any) -> bytes | None:
     """What `value: json` writes of a record: the producer's bytes, raw line ends as spaces."""
     value = b"null" if record.value is None else bytes(record.value)
     return value.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"
+
+
+def full_row(record: Any, *, is_parsed: bool = True) -> dict[str, Any]:
+    """Form `full`, its fields in order; keys and values are text here, headers any bytes.
+
+    Not `is_parsed`: the value stays text, as dead letters have it.
+    """
+    value = None if record.value is None else record.value.decode()
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "timestamp_type": "create",
+        "key": None if record.key is None else record.key.decode(),
+        "headers": [{"key": k, "value": _text_or_base64(v)} for k, v in record.headers],
+        "value": json.loads(value) if value is not None and is_parsed else value,
+    } | ({"tombstone": True} if record.value is None else {})
+
+
+def _text_or_base64(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
 
 
 def places_of(objects: Sequence["StoredObject"], base: str) -> Callable[[Any], str]:

@@ -1,6 +1,5 @@
 """What stands in the objects: forms, formats, compressions, nulls."""
 
-import base64
 import gzip
 import json
 import os
@@ -13,7 +12,7 @@ import duckdb
 import zstandard
 
 from tests.integration.harness import Bench, all_of
-from tests.integration.oracle import Expected, Oracle, StoredObject
+from tests.integration.oracle import Expected, Oracle, StoredObject, full_row
 from tests.integration.producing import START_MS, Sent, documents, produce
 
 AWS = Path(sys.executable).with_name("aws")
@@ -80,27 +79,8 @@ def _lines(body: bytes) -> bytes:
     return b"".join(json.dumps(json.loads(line)).encode() + b"\n" for line in body.splitlines())
 
 
-def _text_or_base64(data: bytes) -> Any:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
-
-
 def _envelope(record: Any) -> bytes:
-    fields = {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-        "timestamp_type": "create",
-        "key": None if record.key is None else record.key.decode(),
-        "headers": [{"key": k, "value": _text_or_base64(v)} for k, v in record.headers],
-        "value": None if record.value is None else json.loads(record.value),
-    }
-    if record.value is None:
-        fields["tombstone"] = True
-    return json.dumps(fields).encode() + b"\n"
+    return json.dumps(full_row(record)).encode() + b"\n"
 
 
 ODD = [

@@ -2,13 +2,16 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import pytest
 from pydantic import SecretStr
 
 from spoolsink.admin import Admin
+from spoolsink.admin.connection import listening_sockets
 from spoolsink.errors import AdminError
 from tests.servers.processes import free_port
 from tests.unit.fake_sink import FakeSink
@@ -100,3 +103,17 @@ async def test_a_token_takes_effect_where_the_port_stays(
     assert [await flush(client, address, token) for token in ("", "token")] == [401, 202]
     await admin.move(address, None)
     assert await flush(client, address, "") == 202
+
+
+async def test_a_name_that_nobody_resolves_is_not_waited_for() -> None:
+    """The resolver hangs as it does without servers: its thread never gets to the question."""
+    is_over = threading.Event()
+    executor = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(executor)
+    hangs = executor.submit(is_over.wait)
+    try:
+        with pytest.raises(AdminError, match="not resolved within"):
+            await listening_sockets("localhost:0", resolve_seconds=0.01)
+    finally:
+        is_over.set()
+        hangs.result()

@@ -117,6 +117,20 @@ async def test_what_is_open_goes_on_after_a_rebalance_that_changes_nothing() -> 
     assert appender.cuts.open.records == 3
 
 
+async def test_nothing_is_readable_between_a_revocation_and_the_next_assignment() -> None:
+    """Found by reading: what was due, and never began, was read from aiokafka's position."""
+    process = Process(broker_of("ab"))
+    await process.join(TP)
+    await process.turn()
+    process.assignment.assigned(process.group.join(TP))
+    process.group.leave()
+    await process.assignment.revoked()
+    assert not process.assignment.is_readable(TP)
+    await process.join(TP)
+    await process.turn()
+    assert process.assignment.is_readable(TP)
+
+
 async def test_what_is_sealed_goes_on_too_and_is_uploaded_once() -> None:
     process = await joined(broker_of("aabb"), rotate={"records": 2})
     await process.turn()

@@ -5,7 +5,7 @@ import pytest
 from spoolsink.cut import Cut, CutObject, ObjectState, RepeatLoss, TakeoverKind
 from spoolsink.cuts import PartitionCuts
 from spoolsink.errors import MetadataVersionError
-from spoolsink.intent import CommitMetadata, Identity, Mark, decode, encode
+from spoolsink.intent import CommitMetadata, Identity, Mark, decode, digest_of, encode
 from spoolsink.records import TopicPartition
 
 TP = TopicPartition("orders", 3)
@@ -193,6 +193,34 @@ def test_marks_of_another_world_are_reported_and_not_repeated(
     assert takeover.kind is kind
     assert [loss.value for loss in cuts.lost_repeats] == [kind.value]
     assert cuts.append_limit is None
+
+
+def test_a_floor_of_another_configuration_stays_out_where_our_own_has_no_room() -> None:
+    """Found by the simulation (seed 3045403): it went on in our name, with records not ours."""
+    theirs = Mark(17, 7, "0" * 16, 77)
+    changed = Identity("cluster", "topic-id", "changed", "x")
+    cuts = make(encode(CommitMetadata(changed, (), theirs)), limit=160)
+    for end in (13, 16):
+        append(cuts, end)
+        cuts.seal([thing(end - 3, end - 1)])
+    append(cuts, 17)
+    cuts.split_sealed(thing(16, 16), 1)
+    recorded = commit(cuts)
+    assert [mark.offset for mark in recorded.cuts] == [13, 16]
+    assert recorded.floor is None
+    assert [o.first for o in cuts.uploads()] == [10, 13]
+
+
+def test_a_floor_that_binds_stays_where_a_higher_one_has_no_room() -> None:
+    theirs = CommitMetadata(OTHER, (), Mark(12, 2, digest_of([("k/10-11", "d")]), 77))
+    cuts = make(encode(theirs), limit=90)
+    cuts.split_sealed(thing(10, 11), 2)
+    append(cuts, 12)
+    append(cuts, 14)
+    cuts.split_sealed(thing(12, 13), 4)
+    assert cuts.open.floor is not None
+    assert cuts.open.floor.offset == 14
+    assert commit(cuts).floor == theirs.floor
 
 
 def test_metadata_of_another_version_changes_nothing() -> None:
