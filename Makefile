@@ -2,8 +2,8 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 PYTHON := $(VENV)/bin/python
-.PHONY: help install fmt lint servers test test-alone demo bench bench-all bench-compare large bench-quick chaos check clean soak model \
-  reference docs dist licences audit-dependencies dashboards deb
+.PHONY: help install fmt lint servers test demo bench bench-all bench-compare large bench-quick chaos check clean soak model \
+  reference picture docs dist licences audit-dependencies dashboards deb
 
 help: ## print the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ servers: ## fetch Apache Kafka and build the S3 server, into a cache outside the
 	tests/servers/fetch.sh
 
 test: lint servers ## lint, then every test, on real Kafka and S3
-	$(PYTHON) -m pytest -n 2 --dist worksteal $(NEEDS_A_MACHINE:%=--deselect %)
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
 demo: install ## the whole pipeline on this machine, with an embedded Kafka and S3
 	$(VENV)/bin/spoolsink demo
@@ -68,14 +68,6 @@ SECONDS ?= 60
 chaos: install servers ## sinks, Kafka and S3 under faults, SECONDS=60 long; SEED= for one of before
 	$(PYTHON) -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-# Their bounds and durations are of seconds: beside other tests on two cores they fail for want of a core.
-NEEDS_A_MACHINE = \
-	tests/soak/test_soak.py::test_a_store_slower_than_kafka_leaves_memory_descriptors_and_disk_bounded \
-	tests/integration/test_alerts.py::test_every_alert_fires_names_what_is_wrong_and_ends_with_its_remedy
-
-test-alone: install servers ## the tests that want the machine for themselves, one after the other
-	$(PYTHON) -m pytest $(NEEDS_A_MACHINE)
-
 HISTORIES ?= 1000000
 
 soak: install servers ## a million simulated histories, the larger exhaustive search, the kill matrix, half an hour of bounds
@@ -91,6 +83,9 @@ check: test ## what CI runs
 
 reference: install ## write the pages of docs/ that are made from the code
 	$(PYTHON) -m tools reference
+
+picture: install servers ## draw the status page of README.md, from a demo at work
+	$(PYTHON) -m tools picture
 
 docs: build/docs/.installed ## the site of docs/, into build/site; every link is checked
 	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --quiet --strict

@@ -23,8 +23,9 @@ from spoolsink.errors import ConfigError
 from spoolsink.progress import Progress, terminal_progress
 from spoolsink.restore import run_restore
 from spoolsink.restore.arguments import add_arguments, selected
-from spoolsink.service import EXIT_FAULT, run_service, terminal_status
+from spoolsink.service import EXIT_FAULT, run_service
 from spoolsink.spool_tools import run_spool
+from spoolsink.status_line import terminal_status
 from spoolsink.wiring import check_buildable
 
 log = logging.getLogger(__name__)

@@ -258,7 +258,6 @@ class Pipeline:
             self._assignment.due |= self._waiting
             self._waiting.clear()
         self._metrics.gauges["paused"].labels("spool").set(int(self._is_full))
-        self._metrics.gauges["paused"].labels("operator").set(int(self.is_paused))
         may_read = not self._is_full and (self._is_draining or not self.is_paused)
         readable = {
             tp

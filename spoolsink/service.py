@@ -11,9 +11,7 @@ import asyncio
 import faulthandler
 import logging
 import os
-import shutil
 import signal
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,10 +27,10 @@ from spoolsink.health import Health
 from spoolsink.metrics import Metrics
 from spoolsink.spool.files import claim
 from spoolsink.status import Snapshot, State, TopicPartitionStatus
-from spoolsink.status_line import StatusLine, told
+from spoolsink.status_line import StatusLine, by_operator, moment, told
 from spoolsink.systemd_notify import SystemdNotify
 from spoolsink.watch import rows
-from spoolsink.wishes import Wish, read_wish, write_wish
+from spoolsink.wishes import StandingWish, Wish
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +62,11 @@ class Service:
         self._cluster_id: str | None = None
         self._admin = Admin(self, listen=self.config.admin.listen, token=self.config.admin.token)
         self._notify = SystemdNotify(environ)
-        self._wish: Wish = "RUNNING"
+        self._asked = StandingWish(time.time)
+        # Asked at each scrape: a stopped sink has no run that could write it.
+        self.metrics.gauges["paused"].labels("operator").set_function(
+            lambda: not self._asked.is_to_read
+        )
         self._started = time.time()
         self._restarts = asyncio.Lock()
         self._reload: asyncio.Task[None] | None = None
@@ -98,13 +100,14 @@ class Service:
             await self._admin.stop()
 
     async def _run_engines(self) -> int:
-        self._wish = read_wish(self._directory)
-        if self._wish != "RUNNING":
-            log.warning("%s since an operator asked for it", self._wish.lower())
+        self._asked.find(self._directory)
+        if not self._asked.is_to_read:
+            word, since = self._asked.wish.lower(), moment(self._asked.since or 0)
+            log.warning("%s since an operator asked for it, %s", word, since)
         while not self._is_ending:
             self._stopping.clear()
             self._wishes.clear()
-            if self._wish == "STOPPED":
+            if self._asked.wish == "STOPPED":
                 self._found_as_stopped()
                 await self._wishes.wait()
                 continue
@@ -112,7 +115,7 @@ class Service:
             self._engine, self._next = engine, None
             try:
                 await engine.run(
-                    self._stopping, is_paused=self._wish == "PAUSED", on_spool=self._found
+                    self._stopping, is_paused=self._asked.wish == "PAUSED", on_spool=self._found
                 )
             finally:
                 # A run that was assigned nothing left nothing.
@@ -238,9 +241,9 @@ class Service:
 
     def _write_wish(self) -> None:
         try:
-            write_wish(self._directory, self._wish)
+            self._asked.write(self._directory)
         except OSError as error:
-            log.error("the state %s would not survive a restart: %s", self._wish, error)
+            log.error("the state %s would not survive a restart: %s", self._asked.wish, error)
 
     async def _show_status(self) -> None:
         while self._status is not None:
@@ -269,13 +272,13 @@ class Service:
     def state(self) -> State:
         """Kafka Connect's word for it."""
         engine = self._engine
-        if engine is None and self._wish == "STOPPED":
+        if engine is None and self._asked.wish == "STOPPED":
             return "STOPPED"
         if self.health.is_failed:
             return "FAILED"
         if engine is None or engine.consumer is None or engine.pipeline is None:
             # Nothing is polled that could have to end first.
-            return self._wish if self._wish == "PAUSED" else "RUNNING"
+            return "PAUSED" if self._asked.wish == "PAUSED" else "RUNNING"
         return "PAUSED" if engine.pipeline.has_paused else "RUNNING"
 
     def is_alive(self) -> bool:
@@ -289,12 +292,21 @@ class Service:
 
     def reasons(self) -> list[str]:
         """Why it is not ready."""
-        if self._wish == "STOPPED":
-            return ["stopped by an operator"]
+        if self._asked.wish == "STOPPED":
+            return [self._by_operator]
         consumer = self._engine.consumer if self._engine else None
         if (consumer is None or consumer.membership is None) and self.health.is_ready:
             return ["kafka: the group is not joined yet"]
         return self.health.reasons()
+
+    def notes(self) -> list[str]:
+        """What holds back only itself, and that it is paused."""
+        paused = [self._by_operator] if self._asked.wish == "PAUSED" else []
+        return [*paused, *self.health.notes()]
+
+    @property
+    def _by_operator(self) -> str:
+        return by_operator(self._asked.wish, self._asked.since)
 
     def trace(self) -> str | None:
         """Of the state FAILED: what an operator must mend."""
@@ -320,6 +332,8 @@ class Service:
             last_objects=list(engine.delivery.last_objects) if engine else [],
             started=self._started,
             former_rows=self._former_rows,
+            wish=self._asked.wish,
+            wished_since=self._asked.since,
         )
 
     def begin_flush(self) -> asyncio.Event:
@@ -346,7 +360,7 @@ class Service:
 
     def _set_wish(self, wish: Wish) -> None:
         log.info("%s, by an operator", wish.lower())
-        self._wish = wish
+        self._asked.ask(wish)
         self._write_wish()
         self._wishes.set()
         if self._engine is not None and self._engine.pipeline is not None:
@@ -364,13 +378,6 @@ def run_service(path: Path, environ: Mapping[str, str], *, status: StatusLine | 
         return await Service(path, environ, status=status).run()
 
     return asyncio.run(main())
-
-
-def terminal_status(*, is_quiet: bool) -> StatusLine | None:
-    """A status line where there is a terminal that wants one."""
-    if is_quiet or not sys.stderr.isatty():
-        return None
-    return StatusLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
 
 
 def _say(error: BaseException) -> None:

@@ -50,7 +50,8 @@ class ConfirmedObject(NamedTuple):
 class Snapshot:
     """The whole process at one moment. `last_objects`: newest last.
 
-    `former_rows` are those of the run before this one: of a stopped sink, what it left.
+    `former_rows` are those of the run before this one: of a stopped sink, what it left. `wish` is
+    what an operator last asked for (never FAILED), since `wished_since` (seconds since the epoch).
     """
 
     state: State
@@ -67,6 +68,8 @@ class Snapshot:
     last_objects: Sequence[ConfirmedObject]
     started: float
     former_rows: Sequence[TopicPartitionStatus] = ()
+    wish: State = "RUNNING"
+    wished_since: float | None = None
 
     @property
     def lag(self) -> int:
@@ -103,6 +106,9 @@ class Operated(Protocol):
 
     def reasons(self) -> list[str]:
         """Why it is not ready, one line each."""
+
+    def notes(self) -> list[str]:
+        """What an operator may want to know of a sink that is ready, likewise."""
 
     def trace(self) -> str | None:
         """Of the state FAILED."""

@@ -1,12 +1,15 @@
 """One line at the bottom of a terminal, rewritten in place, while log lines scroll above it."""
 
+import shutil
+import sys
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TextIO
 
 from spoolsink.logs import WRITING, printable, redact
-from spoolsink.status import Snapshot
+from spoolsink.status import Snapshot, State
 
 _ERASE = "\r\x1b[K"
 _RATE_WINDOW_SECONDS = 5.0
@@ -54,6 +57,13 @@ class StatusLine:
         return max(0, records_total - total) / (now - then) if now > then else 0.0
 
 
+def terminal_status(*, is_quiet: bool) -> StatusLine | None:
+    """A status line where there is a terminal that wants one."""
+    if is_quiet or not sys.stderr.isatty():
+        return None
+    return StatusLine(sys.stderr, width=lambda: shutil.get_terminal_size().columns)
+
+
 def described(snapshot: Snapshot, records_per_second: float) -> str:
     """The line, in ASCII: one character is one column. The most important stands in front."""
     parts = [
@@ -69,10 +79,22 @@ def described(snapshot: Snapshot, records_per_second: float) -> str:
 
 
 def told(snapshot: Snapshot) -> str:
-    """One line for `systemctl status`, with everything that holds."""
+    """One line for `systemctl status`, with everything that holds, an operator's wish too."""
     spool = f"spool {size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"
     holds = [f"{hold.source}: {redact(hold.reason)}" for hold in snapshot.holds]
+    if snapshot.wish != "RUNNING":
+        holds.insert(0, by_operator(snapshot.wish, snapshot.wished_since))
     return printable("; ".join([f"{snapshot.state}, lag {lag(snapshot)}, {spool}", *holds]))
+
+
+def by_operator(wish: State, since: float | None) -> str:
+    """`stopped by an operator since 2026-01-31 10:00:00Z`, as far as that is known."""
+    return f"{wish.lower()} by an operator{'' if since is None else f' since {moment(since)}'}"
+
+
+def moment(seconds: float) -> str:
+    """Of seconds since the epoch."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def lag(snapshot: Snapshot) -> str:

@@ -317,8 +317,9 @@ class Watch:
         self._show("unconfirmed_seconds", {})
         gauges["open_partitions"].set(0)
         gauges["upload_inflight"].set(0)
-        for gauge in (gauges["paused"], gauges["spool_segments"]):
-            gauge.clear()
+        gauges["spool_segments"].clear()
+        # The other reason, an operator's wish, outlives the run: the service tells of it.
+        gauges["paused"].labels("spool").set(0)
 
 
 def topic_partitions(engine: "Engine") -> set[TopicPartition]:

@@ -19,7 +19,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 root=$work/root
 mkdir -p "$work/source" "$root/DEBIAN" "$root/usr/bin" "$root/usr/lib/systemd/system" \
-  "$root/usr/lib/sysusers.d" "$root/usr/share/doc/spoolsink/examples" "$into"
+  "$root/usr/lib/sysusers.d" "$root/usr/share/doc/spoolsink/examples" \
+  "$root/usr/share/doc/spoolsink/docs" "$into"
 # A copy, so that nothing is built in the checkout.
 cp -r "$source/pyproject.toml" "$source/README.md" "$source/LICENSE" "$source/spoolsink" "$work/source"
 # shellcheck disable=SC2086 # options are words
@@ -28,13 +29,18 @@ cp -r "$source/pyproject.toml" "$source/README.md" "$source/LICENSE" "$source/sp
   --constraint "$source/requirements.lock" --target "$root/usr/lib/spoolsink" \
   "$work/source${extras:+[$extras]}"
 find "$root" -name __pycache__ -prune -exec rm -rf {} +
-rm -rf "$root/usr/lib/spoolsink/bin"
+# Headers and tests of Arrow, and commands of the libraries.
+rm -rf "$root/usr/lib/spoolsink/bin" "$root/usr/lib/spoolsink/pyarrow"/include \
+  "$root/usr/lib/spoolsink/pyarrow"/src "$root/usr/lib/spoolsink/pyarrow"/tests
 
 install -m 0755 "$here/spoolsink" "$root/usr/bin/spoolsink"
 install -m 0644 "$here"/../systemd/*.service "$root/usr/lib/systemd/system/"
 install -m 0644 "$here/../systemd/spoolsink.sysusers.conf" "$root/usr/lib/sysusers.d/spoolsink.conf"
 install -m 0644 "$here/spoolsink.example.yaml" "$root/usr/share/doc/spoolsink/examples/spoolsink.yaml"
 install -m 0644 "$source/LICENSE" "$root/usr/share/doc/spoolsink/copyright"
+# Whoever is paged is on this host, perhaps without the network.
+install -m 0644 "$source"/docs/*.md "$root/usr/share/doc/spoolsink/docs/"
+install -m 0644 "$here/../prometheus/spoolsink.rules.yaml" "$root/usr/share/doc/spoolsink/examples/"
 install -d -m 0755 "$root/etc/spoolsink"
 
 version=$("$python" -c 'import spoolsink; print(spoolsink.__version__)')

@@ -213,7 +213,7 @@ class Admin:
 
     async def _readyz(self, _call: _Call) -> web.Response:
         if self._sink.is_ready():
-            notes = [redact(note) for note in self._sink.health.notes()]
+            notes = [redact(note) for note in self._sink.notes()]
             return respond(Answer(200, {"status": "ready"} | ({"notes": notes} if notes else {})))
         reasons = [redact(reason) for reason in self._sink.reasons()]
         return respond(refusal(503, "; ".join(reasons) or "not ready", reasons=reasons))

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from html import escape
 
 from spoolsink import __version__
@@ -19,7 +18,7 @@ from spoolsink.admin.remedies import remedy_of
 from spoolsink.config_model import Config
 from spoolsink.logs import redact
 from spoolsink.status import Operated, Snapshot, TopicPartitionStatus
-from spoolsink.status_line import lag, size
+from spoolsink.status_line import by_operator, lag, moment, size
 
 MAX_ROWS = 1000
 """Topic partitions on the page; `/metrics` and `/status.json` have them all."""
@@ -62,16 +61,16 @@ def tables(sink: Operated, snapshot: Snapshot) -> dict[str, Table]:
     errors = reversed(sink.health.last_errors())
     return {
         "holds": [
-            (_moment(h.since), h.source, redact(h.reason), remedy_of(h.source, h.reason))
+            (moment(h.since), h.source, redact(h.reason), remedy_of(h.source, h.reason))
             for h in snapshot.holds
         ],
         "facts": _facts(sink, snapshot),
         "topic-partitions": _rows(snapshot.rows),
         "errors": [
-            (_moment(e.time_ms / 1000), e.source, redact(e.reason), remedy_of(e.source, e.reason))
+            (moment(e.time_ms / 1000), e.source, redact(e.reason), remedy_of(e.source, e.reason))
             for e in errors
         ],
-        "objects": [(_moment(o.time_ms / 1000), o.key) for o in reversed(snapshot.last_objects)],
+        "objects": [(moment(o.time_ms / 1000), o.key) for o in reversed(snapshot.last_objects)],
     }
 
 
@@ -123,17 +122,28 @@ def _texts(sink: Operated, snapshot: Snapshot) -> dict[str, str]:
     used = f"{size(snapshot.spool_bytes)} of {size(snapshot.spool_limit_bytes)}"
     return {
         "title": f"{snapshot.state} {sink.config.name} - spoolsink",
-        "live": f"as of {_moment(time.time())}",
-        "verdict": _verdict(snapshot),
+        "live": f"as of {moment(time.time())}",
+        "verdict": _verdict(sink.config.name, snapshot),
         "counted": counted,
         "depth": used,
     }
 
 
-def _verdict(snapshot: Snapshot) -> str:
-    """The answer to "is my data in S3?"."""
+def _verdict(name: str, snapshot: Snapshot) -> str:
+    """The answer to "is my data in S3?", behind what an operator asked for."""
+    if snapshot.wish == "RUNNING":
+        return _in_s3(snapshot)
+    told = by_operator(snapshot.wish, snapshot.wished_since)
+    asked = told[0].upper() + told[1:]
+    goes_on = f"To go on: PUT /connectors/{name}/resume."
     if snapshot.state == "STOPPED":
-        return "Stopped by an operator: nothing is read, and the group has been left."
+        left = sum(row.lag or 0 for row in snapshot.former_rows)
+        more = f" {left:,} records were not committed then." if left else ""
+        return f"{asked}: nothing is read, and the group has been left.{more} {goes_on}"
+    return f"{asked}: nothing more is read. {goes_on} {_in_s3(snapshot)}"
+
+
+def _in_s3(snapshot: Snapshot) -> str:
     if not snapshot.rows:
         return "No topic partition is assigned to this process."
     more = f" {lag(snapshot)} records are not committed yet." if snapshot.lag else ""
@@ -216,10 +226,6 @@ def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
-def _moment(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
 def _duration(seconds: float) -> str:
     """In the two largest units that matter: `12 s`, `1 h 30 min`."""
     left, parts = int(seconds), []
@@ -231,11 +237,10 @@ def _duration(seconds: float) -> str:
 
 
 def _section(table: str, rows: Table, text: dict[str, str]) -> str:
-    is_shown = bool(rows) or table == "topic-partitions"
     extra = _CHOICE.format(**text) if table == "topic-partitions" else ""
     return (
-        f'<section id="{table}"{"" if is_shown else " hidden"}>{_titled(table)}{extra}'
-        f"<table>{_head(table)}<tbody>{_body(table, rows)}</tbody></table></section>"
+        f'<section id="{table}"{"" if rows else " hidden"}>{_titled(table)}{extra}<div>'
+        f"<table>{_head(table)}<tbody>{_body(table, rows)}</tbody></table></div></section>"
     )
 
 

@@ -26,12 +26,16 @@ h2 { font-size: 1.05rem; margin: 1.5rem 0 .4rem; }
 #live { color: var(--soft); margin-left: auto; font-variant-numeric: tabular-nums; }
 #verdict { font-size: 1.1rem; margin: .6rem 0; overflow-wrap: anywhere; }
 meter { display: block; width: 100%; height: 1rem; }
-section { overflow-x: auto; }
+section div { overflow-x: auto; }
+/* What stands below very many of them is not far away. */
+#topic-partitions div { max-height: 75vh; overflow-y: auto; }
+#topic-partitions th { position: sticky; top: 0; background: var(--paper); }
 table { border-collapse: collapse; width: 100%; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .9rem .25rem 0; text-align: left;
   vertical-align: top; overflow-wrap: anywhere; }
 th { color: var(--soft); font-weight: 500; white-space: nowrap; }
 td { font-variant-numeric: tabular-nums; white-space: pre-wrap; }
+#facts { margin-top: 1rem; }
 #facts table, #facts tbody { display: block; }
 #facts tbody { display: grid; gap: .5rem;
   grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
@@ -49,6 +53,8 @@ input, select { font: inherit; color: inherit; background: var(--card); padding:
 #shown { color: var(--soft); }
 @media (max-width: 42rem) {
   #facts tbody { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
+  #topic-partitions table { font-size: .8rem; }
+  #topic-partitions :is(th, td) { padding-right: .45rem; }
   #topic-partitions :is(th, td):nth-child(n+5) { display: none; }
   :is(#holds, #errors) :is(table, tbody, tr, td) { display: block; }
   :is(#holds, #errors) thead { display: none; }
@@ -65,7 +71,7 @@ let last = null;
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 function fill(name, rows) {
   const section = at(name), body = section.querySelector("tbody");
-  section.hidden = rows.length === 0 && name !== "topic-partitions";
+  section.hidden = last.tables[name].length === 0;
   while (body.rows.length > rows.length) body.deleteRow(-1);
   rows.forEach((cells, number) => {
     const row = body.rows[number] || body.insertRow();

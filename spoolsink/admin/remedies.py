@@ -26,6 +26,10 @@ _TABLE = [
         ),
         ("s3", "Expired|InvalidToken|TokenRefresh", "Renew the credentials."),
         ("s3", "RequestTimeTooSkewed", "Set the host's clock right."),
+        ("s3", r"KMS\.", "Enable the key of the encryption, and grant its use."),
+        ("s3", "QuotaExceeded|XMinioStorageFull", "Make room in the store."),
+        ("s3", r"Proxy\w*Error.*40[137]", "Mend the log-in in s3.proxy_url, or the proxy."),
+        ("s3", "SSLError|certificate", "Mend the store's certificate, or s3.ca_file."),
         ("s3", "profile|Credentials", "Give the process credentials, then restart it."),
         (
             "s3",
@@ -40,7 +44,7 @@ _TABLE = [
         ("kafka group", "", "Wait for a session's time; then look at the brokers and the network."),
         (
             "kafka|start",
-            "(?i)auth|sasl|ssl|certificate|password",
+            "(?i)auth|log-in|kerberos|sasl|ssl|certificate|password|token",
             "Mend kafka.security or the user's rights; `spoolsink check --connect` tries them.",
         ),
         ("kafka|start", "", "Look at the brokers and kafka.bootstrap_servers; it is tried again."),

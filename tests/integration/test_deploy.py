@@ -136,6 +136,8 @@ OF_THE_PACKAGE = {
     "usr/lib/systemd/system/spoolsink@.service": "-rw-r--r--",
     "usr/lib/sysusers.d/spoolsink.conf": "-rw-r--r--",
     "usr/share/doc/spoolsink/copyright": "-rw-r--r--",
+    "usr/share/doc/spoolsink/docs/runbook.md": "-rw-r--r--",
+    "usr/share/doc/spoolsink/examples/spoolsink.rules.yaml": "-rw-r--r--",
 }
 
 

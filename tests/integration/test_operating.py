@@ -44,15 +44,18 @@ async def test_paused_and_stopped_outlive_the_process(bench: Bench) -> None:
     await until(sink, "PAUSED", "PAUSED")
     await sink.until_metric("lag_records", 10)
     assert await sink.metric("records_total") == 0
+    assert await sink.metric("paused", reason="operator") == 1
     assert (await sink.ask(f"{path}/stop", "PUT"))[0] == 204
     await until(sink, "STOPPED")
     await sink.stopped()
     sink.start()
     await until(sink, "STOPPED")
-    await sink.not_ready("stopped by an operator")
+    await sink.not_ready("stopped by an operator since 20")
+    assert await sink.metric("paused", reason="operator") == 1
     assert (await sink.ask("/healthz"))[0] == 200
     assert (await sink.ask(f"{path}/resume", "PUT"))[0] == 202
     await until(sink, "RUNNING", "RUNNING")
+    assert await sink.metric("paused", reason="operator") == 0
     await oracle.until_committed(sink)
     await sink.stopped()
     assert [o.first for o in await oracle.verify()] == [0, 10]

@@ -3,11 +3,12 @@
 1. Resident memory and open descriptors are flat: a line fitted by least squares over the last two
    thirds does not rise by more than noise, and memory stays below the contract's peak.
 2. The spool's files never take more than `spool.max_bytes`.
-3. The event loop is never away for longer than 100 ms, the time that its thread stood in the
-   kernel's queue for a core apart.
+3. The event loop is never away for longer than 100 ms, the time apart in which its thread stood in
+   the kernel's queue for a core, or the machine's cores were given to others.
 4. The spool was full, so that the sink paused, and it went on: else nothing was proved.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +30,8 @@ _SAMPLE = re.compile(r"(spoolsink_\w+)(?:\{(.*)\})? (\S+)")
 class Sample(NamedTuple):
     """At one moment, counters since the sink's start.
 
-    `core_wait_seconds`: the event loop's thread was ready to run and did not.
+    `stall_seconds`: how late the event loop came, all in all. `core_wait_seconds`: its thread was
+    ready to run and did not, for want of a core.
     """
 
     seconds: float
@@ -41,6 +43,7 @@ class Sample(NamedTuple):
     records: int
     upload_bytes: int
     stalls: int
+    stall_seconds: float
     core_wait_seconds: float
 
 
@@ -68,7 +71,8 @@ def take(pid: int, spool: Path, metrics: str) -> Sample:
         records=total("records_total"),
         upload_bytes=total("upload_bytes_total"),
         stalls=total("loop_stall_seconds_count") - int(bucket),
-        core_wait_seconds=_core_wait_seconds(proc / "task" / str(pid)),
+        stall_seconds=said["loop_stall_seconds_sum", ""],
+        core_wait_seconds=_core_wait_seconds(proc / "task" / str(pid)) + _stolen_seconds(),
     )
 
 
@@ -86,6 +90,12 @@ def _core_wait_seconds(task: Path) -> float:
         return int((task / "schedstat").read_text().split()[1]) / 1e9
     except OSError:
         return 0.0
+
+
+def _stolen_seconds() -> float:
+    """In which a hypervisor gave the cores of this machine to others, over all cores."""
+    ticks = int(Path("/proc/stat").read_text().split(maxsplit=9)[8])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -137,15 +147,15 @@ class Bounds:
 
     @property
     def own_stalls(self) -> int:
-        """Without those in whose time the thread waited as long for a core as a stall takes.
+        """Those that are above 100 ms also without the time that the thread waited for a core.
 
         A stall is counted when it is over, so that it may have begun a sample earlier.
         """
         found = self.samples[0].stalls
         for before, one, now in zip(self.samples, self.samples[1:], self.samples[2:], strict=False):
             waited = now.core_wait_seconds - before.core_wait_seconds
-            explained = int(waited / _STALL_SECONDS)
-            found += max(0, now.stalls - one.stalls - explained)
+            own_seconds = max(0.0, now.stall_seconds - one.stall_seconds - waited)
+            found += min(now.stalls - one.stalls, int(own_seconds / _STALL_SECONDS))
         return found
 
     def broken(self) -> list[str]:

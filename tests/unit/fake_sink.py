@@ -82,6 +82,9 @@ class FakeSink:
     def reasons(self) -> list[str]:
         return self.health.reasons()
 
+    def notes(self) -> list[str]:
+        return self.health.notes()
+
     def trace(self) -> str | None:
         return self.fault
 

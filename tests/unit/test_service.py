@@ -1,12 +1,14 @@
 """The process around its engines: files that are bad, wishes that last, where it is found."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from spoolsink.errors import ConfigError, SpoolFullError
 from spoolsink.service import EXIT_CLEAN, Service
+from spoolsink.wishes import Wish
 
 NOBODY = "127.0.0.1:1"
 
@@ -73,6 +75,46 @@ async def test_one_that_starts_stopped_is_found_by_its_address(tmp_path: Path) -
     running = await found(service)
     assert (tmp_path / "spool" / "admin.address").read_text().startswith("127.0.0.1:")
     assert service.state == "STOPPED"
+    service._end()
+    assert await running == EXIT_CLEAN
+
+
+def told_paused(service: Service) -> float | None:
+    return service.metrics.registry.get_sample_value("spoolsink_paused", {"reason": "operator"})
+
+
+@pytest.mark.parametrize(("wish", "paused"), [("PAUSED", 1.0), ("STOPPED", 1.0), ("RUNNING", 0.0)])
+async def test_what_an_operator_asked_for_is_told_with_its_time_from_the_start_on(
+    tmp_path: Path, wish: Wish, paused: float
+) -> None:
+    """Kafka is away here, and stopped there is no run at all."""
+    service = FoundService(written(tmp_path))
+    (tmp_path / "spool").mkdir()
+    state = tmp_path / "spool" / "state"
+    state.write_text(wish)
+    os.utime(state, (1_000_000, 1_000_000))
+    running = await found(service)
+    shown = service.snapshot()
+    assert told_paused(service) == paused
+    assert (shown.wish, shown.wished_since) == (wish, 1_000_000.0)
+    since = f"{wish.lower()} by an operator since 1970-01-12 13:46:40Z"
+    assert (since in service.reasons()) == (wish == "STOPPED")
+    assert (since in service.notes()) == (wish == "PAUSED")
+    service._end()
+    assert await running == EXIT_CLEAN
+
+
+async def test_stopped_stays_told_when_the_run_has_ended(tmp_path: Path) -> None:
+    service = FoundService(written(tmp_path))
+    running = await found(service)
+    assert told_paused(service) == 0
+    service.is_found.clear()
+    await service.stop()
+    async with asyncio.timeout(20):
+        await service.is_found.wait()
+    assert (service.state, told_paused(service)) == ("STOPPED", 1)
+    await service.resume()
+    assert told_paused(service) == 0
     service._end()
     assert await running == EXIT_CLEAN
 

@@ -125,4 +125,6 @@ def test_systemd_is_told_of_everything_that_holds_without_secrets(
     assert told(shown) == (
         "FAILED, lag 40 or more, spool 3.0 MiB of 10.0 GiB; kafka: away; s3: refused\\n***"
     )
+    paused = replace(shown, wish="PAUSED", wished_since=1_000_000.0, holds=())
+    assert told(paused).endswith("10.0 GiB; paused by an operator since 1970-01-12 13:46:40Z")
     assert SECRET not in described(replace(shown, holds=holds[1:]), 0.0)

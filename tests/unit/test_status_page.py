@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from spoolsink.admin import page
-from spoolsink.status import ConfirmedObject
+from spoolsink.status import ConfirmedObject, State
 from tests.unit.admin_port import KIB, Open, ports
 from tests.unit.fake_sink import ROW, SNAPSHOT, FakeSink
 
@@ -105,6 +105,38 @@ def test_a_page_of_very_many_topic_partitions_is_cut() -> None:
     shown = page.tables(sink, replace(SNAPSHOT, rows=rows))["topic-partitions"]
     assert len(shown) == page.MAX_ROWS + 1
     assert list(shown[-1]) == ["and 5 more"]
+
+
+@pytest.mark.parametrize(
+    ("state", "wish", "words"),
+    [
+        (
+            "STOPPED",
+            "STOPPED",
+            "left. 40 records were not committed then. To go on: PUT /connectors/sink/resume.",
+        ),
+        (
+            "STOPPED",
+            "STOPPED",
+            "Stopped by an operator since 1970-01-12 13:46:40Z: nothing is read",
+        ),
+        ("PAUSED", "PAUSED", "Paused by an operator since 1970-01-12 13:46:40Z: nothing more is"),
+        ("FAILED", "PAUSED", "resume. The oldest record that is not in S3 yet has waited"),
+    ],
+)
+async def test_what_an_operator_asked_for_stands_first_with_its_time_and_how_it_ends(
+    open_port: Open, state: State, wish: State, words: str
+) -> None:
+    port = await open_port()
+    port.sink.state = state
+    port.sink.shown = replace(
+        SNAPSHOT, wish=wish, wished_since=1_000_000.0, former_rows=SNAPSHOT.rows
+    )
+    _, text = await port.ask("GET /")
+    assert words in text
+    _, content = await port.json("GET /status.json")
+    assert isinstance(content, dict)
+    assert (content["wish"], content["wished_since"]) == (wish, 1_000_000.0)
 
 
 def test_of_what_nothing_is_known_no_number_is_shown() -> None:

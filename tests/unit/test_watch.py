@@ -64,10 +64,15 @@ async def test_an_engine_that_has_ended_tells_of_no_topic_partition() -> None:
     gauges = engine.metrics.gauges
     gauges["lag_records"].labels("orders", "0").set(7)
     gauges["open_partitions"].set(3)
+    gauges["paused"].labels("operator").set(1)
+    gauges["paused"].labels("spool").set(1)
     Watch(engine)._forget_gauges()
     found = {s.name: s.value for m in engine.metrics.registry.collect() for s in m.samples}
     assert "spoolsink_lag_records" not in found
     assert found["spoolsink_open_partitions"] == 0
+    # What an operator asked for outlives the engine.
+    assert gauges["paused"].labels("operator")._value.get() == 1
+    assert gauges["paused"].labels("spool")._value.get() == 0
 
 
 async def test_records_that_nobody_reads_wait_for_s3_too() -> None:

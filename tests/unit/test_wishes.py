@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spoolsink.wishes import Wish, read_wish, write_wish
+from spoolsink.wishes import StandingWish, Wish, read_wish, wished_at, write_wish
 
 
 @pytest.mark.parametrize("wish", ["PAUSED", "STOPPED", "RUNNING"])
@@ -30,3 +30,28 @@ def test_a_directory_that_is_not_there_is_an_error_of_the_system(tmp_path: Path)
     assert read_wish(tmp_path / "none") == "RUNNING"
     with pytest.raises(OSError, match="none"):
         write_wish(tmp_path / "none", "PAUSED")
+
+
+def test_since_when_is_kept_by_who_asks_again_finds_it_later_or_moves_it(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    new.mkdir()
+    now = [1000.0]
+    first = StandingWish(lambda: now[0])
+    first.ask("PAUSED")
+    now[0] += 60
+    first.ask("PAUSED")
+    first.write(old)
+    later = StandingWish(lambda: now[0])
+    later.find(old)
+    later.write(new)
+    assert (later.wish, later.since) == ("PAUSED", 1000.0)
+    assert wished_at(new) == 1000.0
+    later.ask("STOPPED")
+    assert later.since == 1060.0
+
+
+def test_of_what_was_never_asked_for_no_time_is_known(tmp_path: Path) -> None:
+    asked = StandingWish(lambda: 1000.0)
+    asked.find(tmp_path)
+    assert (asked.wish, asked.since, asked.is_to_read) == ("RUNNING", None, True)
