@@ -17,11 +17,17 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 """Names and numbers of `mallopt(3)`."""
 
-_ARENAS = 2
-_THRESHOLD_BYTES = 1024 * 1024
-_TRIM_BYTES = 4 * 1024 * 1024
-"""Free memory at the heap's end that is kept between batches: with glibc's 128 KiB a record costs
-4.26 µs of CPU time instead of 3.84 (measured, on a virtual machine, where page faults are dear)."""
+_ARENAS = 1
+"""What one thread frees serves the others: a second arena costs 10 MiB (measured)."""
+
+_THRESHOLD_BYTES = 32 * 1024 * 1024
+"""Larger blocks are mapped anew each time (glibc allows no more); parts of objects are not among
+them: 5 MB cost 4 ms where their pages are new and 0.15 ms where they are not (measured, on a
+virtual machine, where page faults are dear)."""
+
+_TRIM_BYTES = 8 * 1024 * 1024
+"""Free memory at the heap's end that is kept between batches and parts. With 4 MiB, two arenas and
+a threshold of 1 MiB a record costs a tenth more CPU time (benchmarks/README.md)."""
 
 _COLLECTIONS = (10_000, 10, 10)
 """More than Python's 700 containers: a batch on its way is no reason to look for cycles."""

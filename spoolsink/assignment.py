@@ -104,7 +104,8 @@ class Assignment:
         self._is_assigned = True
         self.due = set(tps)
         self._retry_at = 0.0
-        for tp in list(self.held):
+        # What holds one that is ours again stands until it has been looked at.
+        for tp in self.held.keys() - tps:
             self.release(tp)
 
     # -- taking over -----------------------------------------------------------------------------
@@ -164,7 +165,6 @@ class Assignment:
                 self.appenders[tp].cuts.revoked()
             self.hold(tp, beginning)
             return
-        self.release(tp)
         who, commit, log_range = beginning
         self.cluster_id, self.logs[tp] = who.cluster_id, log_range
         self._memberships[tp] = consumer.membership
@@ -182,6 +182,7 @@ class Assignment:
         if position > log_range.end:
             self.hold(tp, f"offset {position} is above the log's end {log_range.end}")
             return
+        self.release(tp)
         consumer.seek(tp, appender.cuts.open.position)
 
     async def _begin(self, appender: Appender, offset: int, metadata: str) -> None:

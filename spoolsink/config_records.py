@@ -11,8 +11,9 @@ from spoolsink.layout_template import check_path
 Problem = tuple[KeyPath, str]
 
 CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-TOPIC_ALLOWED = "letters, digits, '.', '_' and '-'"
+TOPIC = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,249}")
+TOPIC_ALLOWED = "letters, digits, '.', '_' and '-', but not '.' or '..'"
+_URL = re.compile(r"https?://[^/\s]+(?:/\S*)?")
 _CONVERTERS = tuple(OPTIONS)
 _FILE_OF_SCHEMAS = {"avro": "schema_file", "protobuf": "descriptor_file"}
 
@@ -80,6 +81,11 @@ def _registry(registry: SchemaRegistry) -> Iterator[Problem]:
     if registry.url is None:
         for key in given:
             yield (*where, key), "only used with url"
+    elif "@" in registry.url:
+        # Not shown: it may be a password.
+        yield (*where, "url"), "with a user in it; use username and password"
+    elif not all(_URL.fullmatch(url.strip()) for url in registry.url.split(",")):
+        yield (*where, "url"), f"found '{registry.url}'; allowed: http(s)://host, or several"
     if registry.token is not None and registry.username is not None:
         yield where, "either token or username, not both"
     if registry.password is not None and registry.username is None:

@@ -1,8 +1,9 @@
 """What no single key can tell: contradictions between keys, and texts that cannot be read."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from spoolsink.config_format import format_rules
@@ -10,6 +11,7 @@ from spoolsink.config_model import MIB, AssumeRole, Config, LayoutSection
 from spoolsink.config_records import CLASS, TOPIC, TOPIC_ALLOWED, directory_problems, records_rules
 from spoolsink.config_security import security_rules
 from spoolsink.config_source import KeyPath
+from spoolsink.config_types import whole_name
 from spoolsink.converters.options import near_miss
 from spoolsink.layout_template import (
     Literal,
@@ -22,11 +24,17 @@ from spoolsink.layout_time import zone_of
 
 Problem = tuple[KeyPath, str]
 
-_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(:\d{1,5})?")
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+)(?::([0-9]{1,5}))?")
+_MAX_PORT = 65_535
+_PORT = re.compile(r"[0-9]{1,5}")
+_METADATA_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_METADATA_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
+_OWN_METADATA = "spoolsink-"
 _TIMES = ("record", "wallclock")
 _DAY_MS = 86_400_000
 _INEXACT_MS = 1e-6
 _MAX_PART_BYTES = 5 * 1024 * MIB
+_MAX_TAGS = 10
 
 
 def contradictions(config: Config) -> Iterator[Problem]:
@@ -40,14 +48,15 @@ def _kafka(config: Config) -> Iterator[Problem]:
     if (kafka.topics is None) == (kafka.topics_pattern is None):
         yield ("kafka",), "one of topics and topics_pattern is required, and only one"
     for server in kafka.bootstrap_servers:
-        if not _SERVER.fullmatch(server):
+        found = _SERVER.fullmatch(server)
+        if found is None or not 0 < int(found[2] or 1) <= _MAX_PORT:
             yield ("kafka", "bootstrap_servers"), f"found '{server}'; allowed: host:port"
     for topic in kafka.topics or ():
         if not TOPIC.fullmatch(topic):
             yield ("kafka", "topics"), f"found '{topic}'; allowed: {TOPIC_ALLOWED}"
     if kafka.topics_pattern is not None:
         try:
-            re.compile(kafka.topics_pattern)
+            whole_name(kafka.topics_pattern)
         except re.error as error:
             yield ("kafka", "topics_pattern"), f"no regular expression: {error}"
     if kafka.session_timeout < 1:
@@ -150,9 +159,8 @@ def _spool(config: Config) -> Iterator[Problem]:
 
 def _s3(config: Config) -> Iterator[Problem]:
     s3 = config.s3
-    if s3.endpoint_url is not None and not s3.endpoint_url.startswith(("http://", "https://")):
-        text = f"found '{s3.endpoint_url}'; allowed: a URL that begins with http:// or https://"
-        yield ("s3", "endpoint_url"), text
+    if s3.endpoint_url is not None:
+        yield from _endpoint(s3.endpoint_url)
     if not 5 * MIB <= s3.part_size <= _MAX_PART_BYTES:
         yield ("s3", "part_size"), "allowed: 5MiB to 5GiB"
     if (s3.access_key_id is None) != (s3.secret_access_key is None):
@@ -163,7 +171,52 @@ def _s3(config: Config) -> Iterator[Problem]:
         yield ("s3", "profile"), "cannot be used with access_key_id"
     if s3.sse_kms_key_id is not None and s3.sse != "aws:kms":
         yield ("s3", "sse_kms_key_id"), "only used with sse: aws:kms"
+    if s3.proxy_url is not None and not _is_proxy(s3.proxy_url.get_secret_value()):
+        # Not shown: it may hold a password.
+        yield ("s3", "proxy_url"), "no address; allowed: http(s)://host:port, with or without user"
+    yield from _metadata(s3.metadata)
+    if len(s3.tags) > _MAX_TAGS:
+        yield ("s3", "tags"), f"found {len(s3.tags)}; allowed: at most {_MAX_TAGS} (S3's own limit)"
     yield from _assume_role(s3.assume_role)
+
+
+def _endpoint(url: str) -> Iterator[Problem]:
+    where = ("s3", "endpoint_url")
+    if "@" in url:
+        # Not shown: it may be a password.
+        yield where, "with a user in it; use access_key_id and secret_access_key"
+    elif not url.startswith(("http://", "https://")):
+        yield where, f"found '{url}'; allowed: a URL that begins with http:// or https://"
+    elif not _has_host(url):
+        yield where, f"found '{url}'; allowed: http(s)://host, with a port from 1 to {_MAX_PORT}"
+
+
+def _has_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half of an IPv6 address, a port beyond all ports
+        return False
+
+
+def _is_proxy(url: str) -> bool:
+    """Without a scheme it is one of HTTP."""
+    return _has_host(url if "://" in url else f"http://{url}")
+
+
+def _metadata(metadata: Mapping[str, str]) -> Iterator[Problem]:
+    """They are headers, and headers that differ in case only are one."""
+    names = [name.lower() for name in metadata]
+    for name, value in metadata.items():
+        where = ("s3", "metadata", name)
+        if not _METADATA_NAME.fullmatch(name):
+            yield where, "allowed as a name: letters, digits, '.', '_' and '-'"
+        elif name.lower().startswith(_OWN_METADATA):
+            yield where, f"names that begin with {_OWN_METADATA} are the sink's own"
+        elif names.count(name.lower()) > 1:
+            yield where, "there twice, but for its case"
+        if not _METADATA_VALUE.fullmatch(value):
+            yield where, "allowed: printable ASCII without blanks around it"
 
 
 def _assume_role(role: AssumeRole) -> Iterator[Problem]:
@@ -177,7 +230,7 @@ def _assume_role(role: AssumeRole) -> Iterator[Problem]:
 
 def _admin(config: Config) -> Iterator[Problem]:
     host, colon, port = config.admin.listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65_535:  # noqa: PLR2004
+    if not colon or not _PORT.fullmatch(port) or int(port) > _MAX_PORT:
         yield ("admin", "listen"), f"found '{config.admin.listen}'; allowed: host:port"
     elif config.admin.token is not None and not config.admin.token.get_secret_value():
         # Everybody knows this one: a variable of the environment that was left empty.

@@ -27,7 +27,11 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 """Of the core schema's those that are printed as they are written: `+5` may be a password."""
 _FLOAT = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_WORDS: dict[str, object] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
 
 
 class SpelledFloat(float):
@@ -79,6 +83,13 @@ def read(path: Path, environ: Mapping[str, str]) -> Source:
     return source
 
 
+def _hint(text: str, line: int) -> str:
+    """For a mistake that is easily made: `[${A}]`, where YAML takes the brace for its own."""
+    shown = text.splitlines()[line - 1 : line]
+    is_likely = any(re.search(r"[\[{,:]\s*\$\{", one) for one in shown)
+    return "; inside of [ ] and { } a reference needs quotes: '${NAME}'" if is_likely else ""
+
+
 class _Reader:
     def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
         self._source = source
@@ -91,7 +102,8 @@ class _Reader:
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            self._problem(mark.line + 1 if mark else 1, f"not YAML: {error.problem}")
+            line = mark.line + 1 if mark else 1
+            self._problem(line, f"not YAML: {error.problem}{_hint(text, line)}")
         except yaml.YAMLError as error:
             self._problem(1, f"not YAML: {str(error).splitlines()[0]}")
         else:

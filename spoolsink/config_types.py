@@ -21,6 +21,7 @@ _BYTES = {
     "GiB": 2**30,
     "TiB": 2**40,
 }
+_FLAGS = re.compile(r"(?:\(\?[aiLmsux]+\))*")
 _MAX_SECONDS = 36_500 * 86_400.0
 _MAX_BYTES = 2.0**60
 """Beyond both, libraries below overflow; digits without end are infinity to a float."""
@@ -77,7 +78,19 @@ def parse_words(value: object) -> tuple[str, ...]:
         value = [word.strip() for word in value.split(",")]
     if not isinstance(value, list) or not value or not all(isinstance(w, str) and w for w in value):
         raise refused("a list of words, or words separated by commas")
-    return tuple(value)
+    return tuple(dict.fromkeys(value))
+
+
+def whole_name(pattern: str) -> re.Pattern[str]:
+    """What `match`es where `re.fullmatch(pattern)` does, for who asks nothing else of a pattern.
+
+    Raises re.error. Flags (`(?i)orders`) stay in front, where alone Python takes them.
+    """
+    flags = _FLAGS.match(pattern)
+    assert flags is not None  # an empty one, at least
+    # The line's end, where it has no meaning, closes a comment.
+    end = "\n" if re.compile(pattern).flags & re.VERBOSE else ""
+    return re.compile(f"{flags[0]}(?:{pattern[flags.end() :]}{end})\\Z")
 
 
 def as_tuple(value: object) -> object:

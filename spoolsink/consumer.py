@@ -12,7 +12,6 @@ aiokafka's own retries of the group go on behind this; what only a new consumer 
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -31,6 +30,7 @@ from aiokafka.protocol.group import SyncGroupRequest
 
 from spoolsink import batch_tap, kafka_causes, kafka_protocol, kafka_security, kafka_stop
 from spoolsink.config_model import Kafka
+from spoolsink.config_types import whole_name
 from spoolsink.cut import Commit
 from spoolsink.errors import ConsumerError
 from spoolsink.records import Batch, OffsetRange, TopicPartition
@@ -112,7 +112,7 @@ class GroupConsumer:
         listener = _Listener(self._revoked, self._joined)
         if settings.topics_pattern is not None:
             # aiokafka only matches the beginning; ours is the whole name.
-            whole = re.compile(f"(?:{settings.topics_pattern})\\Z")
+            whole = whole_name(settings.topics_pattern)
             self._consumer.subscribe(pattern=whole.pattern, listener=listener)
         else:
             self._consumer.subscribe(topics=settings.topics, listener=listener)

@@ -82,11 +82,13 @@ class Commits:
     text: str | None = None
     sent: tuple[Commit, CommitMetadata] | None = None
     is_unknown: bool = False
+    is_doubtful: bool = False
+    """One was answered with a no since the last that was done; it may be in effect all the same."""
 
     def accept(self, commit: Commit, metadata: CommitMetadata) -> None:
         self.offset, self.text = commit
         self.metadata = metadata
-        self.sent, self.is_unknown = None, False
+        self.sent, self.is_unknown, self.is_doubtful = None, False, False
 
 
 class TakeoverKind(StrEnum):

@@ -276,8 +276,12 @@ class PartitionCuts:
         self.is_gate_open = False
 
     def commit_failed(self) -> None:
-        """The broker answered that it did nothing; the same may be tried again."""
+        """The broker said no, and nothing is under way any more.
+
+        It may have taken effect: Kafka also answers 15 or 16 to what is in its log already.
+        """
         self._commits.sent = None
+        self._commits.is_doubtful = True
 
     def commit_unknown(self) -> None:
         """The reply was lost: the commit may have taken effect, or still may."""
@@ -285,9 +289,11 @@ class PartitionCuts:
 
     def read_back(self, offset: int, metadata: str) -> list[Cut] | None:
         """What the broker has now; the finished cuts when it is the lost commit, else None."""
-        sent = self._commits.sent
-        if sent is None or not self._commits.is_unknown or sent[0] != (offset, metadata):
+        known, sent = self._commits, self._commits.sent
+        if sent is None or not known.is_unknown or sent[0] != (offset, metadata):
             return None
+        if known.is_doubtful:
+            return None  # put there by one before it, perhaps: this one may still come
         return self.commit_done()
 
     # -- inside ----------------------------------------------------------------------------

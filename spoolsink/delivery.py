@@ -58,7 +58,7 @@ _LETTERS_TYPE = "application/x-ndjson"
 
 # Kafka's error codes of OffsetCommit, by what they mean for us (KIP-848's table of group errors).
 _REFUSED = {22, 25, 27, 82}  # illegal generation, unknown member, rebalance, fenced instance
-_NOT_COORDINATOR = {14, 15, 16}  # loading, not available, not the coordinator: nothing was done
+_NOT_COORDINATOR = {14, 15, 16}  # loading, not available, not the coordinator: look for it
 _REQUEST_TIMED_OUT = 7
 _OUTCOMES = {0: "done", _REQUEST_TIMED_OUT: "unknown", **dict.fromkeys(_REFUSED, "refused")}
 

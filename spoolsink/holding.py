@@ -16,6 +16,9 @@ T = TypeVar("T")
 AGAIN_SECONDS = 5.0
 """The contract allows 15."""
 
+_END_SECONDS = 1.0
+"""How long cancelled work may take to end."""
+
 
 async def held(
     attempt: Callable[[], Awaitable[T]],
@@ -49,7 +52,11 @@ async def first(stopping: asyncio.Event, seconds: float) -> None:
 
 
 async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do it; False when `stopping` came first, and the work was cancelled."""
+    """Do it; False when `stopping` came first: the work was cancelled, and has ended.
+
+    Whoever cleans up behind it would otherwise do so beside it. Work that does not end by being
+    cancelled is waited for no longer than a second.
+    """
     task, waiting = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -58,5 +65,15 @@ async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bo
             return True
         return False
     finally:
-        for one in (task, waiting):
-            one.cancel()
+        waiting.cancel()
+        await _cancelled(task)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    if task.done():
+        return
+    task.cancel()
+    await asyncio.wait({task}, timeout=_END_SECONDS)
+    if task.done() and not task.cancelled():
+        # What it fails with on its way out, nobody waits for any more.
+        log.debug("cancelled, it failed: %r", task.exception())

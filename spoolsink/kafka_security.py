@@ -18,10 +18,12 @@ from spoolsink.kafka_tokens import TokenProvider, client_credentials, msk_signed
 
 START_ERRORS: tuple[type[Exception], ...] = (
     KafkaError,
-    # aiokafka's SCRAM says so of a server that does not know the password itself.
+    # What aiokafka says of text in an answer that is no UTF-8: this listener is no Kafka.
     ValueError,
 )
 """What `start` of a client raises when it cannot log in; a KafkaError for everything else."""
+
+_SCRAM = {"SCRAM-SHA-256", "SCRAM-SHA-512"}
 
 
 class _Ticketed(conn.SaslGSSAPIAuthenticator):  # type: ignore[misc]
@@ -32,6 +34,17 @@ class _Ticketed(conn.SaslGSSAPIAuthenticator):  # type: ignore[misc]
             found: tuple[bytes, bool] | None = super()._step(payload)
         except conn.gssapi.exceptions.GSSError as error:
             raise SaslAuthenticationFailed(str(error)) from error
+        return found
+
+
+class _Proven(conn.ScramAuthenticator):  # type: ignore[misc]
+    """So is a server's answer that does not prove that it knows the password, or is no SCRAM."""
+
+    def _step(self, payload: bytes | None) -> tuple[bytes, bool] | None:
+        try:
+            found: tuple[bytes, bool] | None = super()._step(payload)
+        except (ValueError, KeyError) as error:
+            raise SaslAuthenticationFailed(f"the broker's SCRAM answer: {error}") from error
         return found
 
 
@@ -63,6 +76,8 @@ def _sasl(settings: Kafka) -> dict[str, Any]:
         return _by_token(TokenProvider(msk_signed(settings.bootstrap_servers)))
     if security.sasl_mechanism == "GSSAPI":
         conn.SaslGSSAPIAuthenticator = _Ticketed
+    if security.sasl_mechanism in _SCRAM:
+        conn.ScramAuthenticator = _Proven
     return {
         "sasl_mechanism": security.sasl_mechanism,
         "sasl_plain_username": security.username,

@@ -314,7 +314,7 @@ def read_summary(path: Path) -> SegmentSummary:
 
 
 def _open(path: Path) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    return open(path, "rb", opener=lambda p, how: os.open(p, how | os.O_NOFOLLOW))
 
 
 def _checked_rows(reader: "_Reader") -> Iterator[bytes]:

@@ -24,7 +24,9 @@ from spoolsink.config_model import Config
 from spoolsink.engine import Engine
 from spoolsink.errors import AdminError, ConfigError, SpoolError, SpoolsinkError
 from spoolsink.health import Health
+from spoolsink.lookups import LookupLoop
 from spoolsink.metrics import Metrics
+from spoolsink.notices import Notices
 from spoolsink.spool.files import claim
 from spoolsink.status import Snapshot, State, TopicPartitionStatus
 from spoolsink.status_line import StatusLine, by_operator, moment, told
@@ -63,6 +65,7 @@ class Service:
         self._admin = Admin(self, listen=self.config.admin.listen, token=self.config.admin.token)
         self._notify = SystemdNotify(environ)
         self._asked = StandingWish(time.time)
+        self._notices = Notices(self._asked)
         # Asked at each scrape: a stopped sink has no run that could write it.
         self.metrics.gauges["paused"].labels("operator").set_function(
             lambda: not self._asked.is_to_read
@@ -97,6 +100,7 @@ class Service:
         finally:
             for task in beside:
                 task.cancel()
+            self._notices.rest()
             await self._admin.stop()
 
     async def _run_engines(self) -> int:
@@ -108,11 +112,12 @@ class Service:
             self._stopping.clear()
             self._wishes.clear()
             if self._asked.wish == "STOPPED":
-                self._found_as_stopped()
+                self._found()
                 await self._wishes.wait()
                 continue
             engine = self._next or self._make_engine(self.config)
             self._engine, self._next = engine, None
+            self._notices.rest()
             try:
                 await engine.run(
                     self._stopping, is_paused=self._asked.wish == "PAUSED", on_spool=self._found
@@ -122,6 +127,7 @@ class Service:
                 self._former_rows = rows(engine) or self._former_rows
                 self._cluster_id = engine.cluster_id or self._cluster_id
                 self._engine = None
+                self._notices.rest()
                 self.health.clear_all()
         return EXIT_CLEAN
 
@@ -169,8 +175,7 @@ class Service:
         await self._move_admin(config)
         if Path(config.spool.directory) != self._directory:
             log.warning("%s is left; what is unfinished there is read again", self._directory)
-            with suppress(OSError):
-                (self._directory / "admin.address").unlink()
+            self._notices.withdraw(self._directory)
         self.config, self._next = config, engine
         self._hide_secrets()
         if self._engine is not None and self.health.is_failed:
@@ -199,7 +204,7 @@ class Service:
         if address != before:
             log.info("admin port: http://%s", address)
             if self._engine is not None:
-                self._write_address(address)
+                self._post()
 
     def _make_engine(self, config: Config) -> Engine:
         """Raises ConfigError."""
@@ -214,36 +219,13 @@ class Service:
         return Path(self.config.spool.directory)
 
     def _found(self) -> None:
-        """The directory is ours from here on."""
-        self._write_address(self._admin.address)
-        self._write_wish()
+        """The directory is ours; or we stand stopped, and could not be resumed if not found."""
+        self._post()
         self._notify.ready(told(self.snapshot()))
 
-    def _found_as_stopped(self) -> None:
-        """Nobody could resume what cannot be found; the directory may be another's by now."""
-        with suppress(OSError, SpoolError):
-            lock = claim(self._directory)
-            self._write_address(self._admin.address)
-            self._write_wish()
-            os.close(lock)
-        self._notify.ready(told(self.snapshot()))
-
-    def _write_address(self, address: str) -> None:
-        file = self._directory / "admin.address"
-        try:
-            # In memory mode nobody else has made it.
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fresh = file.with_suffix(".new")
-            fresh.write_text(f"{address}\n")
-            fresh.replace(file)  # who looks for it finds the old one or the whole new one
-        except OSError as error:
-            log.warning("%s is not written: %s", file, error)
-
-    def _write_wish(self) -> None:
-        try:
-            self._asked.write(self._directory)
-        except OSError as error:
-            log.error("the state %s would not survive a restart: %s", self._asked.wish, error)
+    def _post(self) -> None:
+        is_ours = self._engine is not None
+        self._notices.post(self._directory, self._admin.address, is_ours=is_ours)
 
     async def _show_status(self) -> None:
         while self._status is not None:
@@ -361,7 +343,7 @@ class Service:
     def _set_wish(self, wish: Wish) -> None:
         log.info("%s, by an operator", wish.lower())
         self._asked.ask(wish)
-        self._write_wish()
+        self._post()
         self._wishes.set()
         if self._engine is not None and self._engine.pipeline is not None:
             self._engine.pipeline.is_paused = wish == "PAUSED"
@@ -377,7 +359,8 @@ def run_service(path: Path, environ: Mapping[str, str], *, status: StatusLine | 
     async def main() -> int:
         return await Service(path, environ, status=status).run()
 
-    return asyncio.run(main())
+    with asyncio.Runner(loop_factory=LookupLoop) as runner:
+        return runner.run(main())
 
 
 def _say(error: BaseException) -> None:

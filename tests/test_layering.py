@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent / "spoolsink"
 ROWS = [
     {"errors", "records", "rows", "fault_points", "allocator"},
     {"config_source", "config_types", "config_model", "metrics", "backoff"},
-    {"health", "holding", "logs", "status", "plugins"},
+    {"health", "holding", "logs", "lookups", "status", "plugins"},
     {"converters", "layout", "layout_class", "layout_template", "layout_time"},
     {"formats", "rotation", "intent", "encoder", "boundaries", "portions"},
     # Reads templates and zones to refuse what they would: hence below the layout.
@@ -25,7 +25,7 @@ ROWS = [
     {"dead_letters", "bad_records", "appender", "delivery", "takeover"},
     {"assignment", "pipeline"},
     {"wiring", "watch", "engine", "connect_check"},
-    {"service", "admin", "connect_rest", "status_line", "systemd_notify", "wishes"},
+    {"service", "admin", "connect_rest", "notices", "status_line", "systemd_notify", "wishes"},
     {"progress", "audit", "restore"},
     {
         "cli",

@@ -15,6 +15,8 @@ from playwright.sync_api import Page, sync_playwright
 _DEMO_SECONDS = 60
 _PATIENCE_MS = 40_000
 _SIZE = {"width": 1200, "height": 900}
+_WAITING = "in S3 yet has waited 2 s"
+_OBJECTS = "objects"
 _ADDRESS = re.compile(r"status page while the demo runs: (\S+)")
 
 
@@ -45,8 +47,8 @@ def _shoot(page: Page, address: str, file: Path) -> None:
     """From the top to some of its objects, at a moment with records that wait."""
     page.set_default_timeout(_PATIENCE_MS)
     page.goto(address)
-    page.get_by_text("in S3 yet has waited 2 s").wait_for()
-    last = page.locator("#objects tbody tr").nth(5).bounding_box()
+    page.get_by_text(_WAITING).wait_for()
+    last = page.locator(f"#{_OBJECTS} tbody tr").nth(5).bounding_box()
     assert last is not None
     height = last["y"] + last["height"]
     clip = {"x": 0, "y": 0, "width": _SIZE["width"], "height": height}

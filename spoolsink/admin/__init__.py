@@ -10,6 +10,7 @@ import hmac
 import re
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -72,6 +73,8 @@ class Admin:
         self._server: LimitedServer | None = None
         self._runner: web.ServerRunner | None = None
         self._sites: list[web.SockSite] = []
+        # Its own: a disk that hangs has the others, and is what one wants to see in the metrics.
+        self._rendering = ThreadPoolExecutor(1, "admin")
         self.address = listen
         """host:port; what is bound, once it has started."""
 
@@ -105,6 +108,7 @@ class Admin:
             self._server.hang_up()
         if self._runner is not None:
             await self._runner.cleanup()
+        self._rendering.shutdown(wait=False, cancel_futures=True)
 
     async def _sockets_elsewhere(self, listen: str) -> list[socket.socket]:
         try:
@@ -200,7 +204,8 @@ class Admin:
 
     async def _metrics(self, _call: _Call) -> web.Response:
         # With thousands of topic partitions this takes longer than the loop may be away.
-        text = await asyncio.to_thread(generate_latest, self._sink.metrics.registry)
+        loop, registry = asyncio.get_running_loop(), self._sink.metrics.registry
+        text = await loop.run_in_executor(self._rendering, generate_latest, registry)
         response = respond(Answer(200))
         response.headers["Content-Type"] = CONTENT_TYPE_PLAIN_0_0_4
         response.body = text

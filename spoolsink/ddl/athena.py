@@ -25,7 +25,7 @@ _AVRO_TYPES = {
 def statement(table: Table) -> str:
     """One statement; Hive, which knows no projection, finds partitions by `MSCK REPAIR TABLE`."""
     path = table.path
-    comments = list(table.comments)
+    comments = [*_left_out(table), *table.comments]
     if table.kind == "jsonl":
         nested = [column for column in table.columns if len(column.path) > 1]
         comments += [f"{'.'.join(c.path).lower()} is the column {c.name}" for c in nested]
@@ -50,6 +50,13 @@ def statement(table: Table) -> str:
     return "\n".join(lines) + ";"
 
 
+def _left_out(table: Table) -> Iterator[str]:
+    """Parquet's columns are found by their names, and not every name is one to Athena."""
+    for column in table.columns:
+        if table.kind == "parquet" and not column.is_of_its_name:
+            yield f"left out: {column.path[0]} (a name of letters, digits and _ would be read)"
+
+
 def _columns(table: Table) -> Iterator[tuple[str, str]]:
     if table.kind == "jsonl":
         # What is nested is a column of its uppermost field.
@@ -58,6 +65,8 @@ def _columns(table: Table) -> Iterator[tuple[str, str]]:
             yield names.get((field,), field.lower()), _json_type(kind)
         return
     for column in table.columns:
+        if table.kind == "parquet" and not column.is_of_its_name:
+            continue
         # The CSV SerDe reads nothing but text where a cell may be empty.
         yield column.name, "string" if table.kind == "csv" else _TYPES.get(column.type, column.type)
 
@@ -107,8 +116,9 @@ def _properties(table: Table) -> Iterator[tuple[str, str]]:
 
 
 def _avro_schema(table: Table) -> str:
+    # As they are written: Hive's own names are these in lower case.
     fields = [
-        {"name": column.name, "type": ["null", _avro_type(column.type)], "default": None}
+        {"name": column.path[0], "type": ["null", _avro_type(column.type)], "default": None}
         for column in table.columns
     ]
     # Readers match records by name: it is the writer's.

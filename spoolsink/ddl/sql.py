@@ -56,10 +56,10 @@ def _duckdb_comments(table: Table, *, is_hive: bool) -> Iterator[str]:
 
 
 def _duckdb_column(table: Table, column: DataColumn) -> str:
-    if table.kind != "jsonl":
+    is_json, is_text = table.kind == "jsonl", table.kind in {"csv", "text"}
+    if is_text or column.path == (column.name,) or (not is_json and column.is_of_its_name):
         return _name(column.name)
-    field = ".".join(map(_name, column.path))
-    return field if column.path == (column.name,) else f"{field} AS {_name(column.name)}"
+    return f"{'.'.join(map(_name, column.path))} AS {_name(column.name)}"
 
 
 def _duckdb_options(table: Table) -> Iterator[str]:
@@ -131,7 +131,9 @@ def _trino_columns(table: Table) -> Iterator[tuple[str, str]]:
             yield field.lower(), _trino_type(kind)
         return
     for column in table.columns:
-        yield column.name, "varchar" if table.kind == "csv" else _trino_type(column.type)
+        # Parquet's columns are found by their names, whatever these are, but for the case.
+        name = column.path[0].lower() if table.kind == "parquet" else column.name
+        yield name, "varchar" if table.kind == "csv" else _trino_type(column.type)
 
 
 def _trino_type(kind: str | Tree) -> str:

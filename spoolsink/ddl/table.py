@@ -1,14 +1,15 @@
 """What a table is, whatever the engine: its place, its columns, what cannot be in it."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Union
 
 from spoolsink.config_format import whole_kind
 from spoolsink.config_model import Config
 from spoolsink.ddl.columns import ProjectedPath, plain_name, projected
 from spoolsink.errors import ConfigError
+from spoolsink.formats.avro_trees import with_avro_names
 from spoolsink.layout import directory_of
 from spoolsink.layout_template import KafkaField, parse_path, parse_template
 from spoolsink.logs import printable
@@ -37,11 +38,19 @@ _FULL_TYPED = (
 
 @dataclass(frozen=True, slots=True)
 class DataColumn:
-    """A column of the records; `path` leads to it in a JSON document, elsewhere it is the name."""
+    """A column of the records; `path` leads to it in a JSON document.
+
+    In Avro and Parquet it is the name that the file has, which is not always `name`.
+    """
 
     name: str
     type: str
     path: tuple[str, ...]
+
+    @property
+    def is_of_its_name(self) -> bool:
+        """Whether it is found by its name, which has no case to any engine."""
+        return tuple(step.lower() for step in self.path) == (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,21 @@ def tables(config: Config, *, root: str | None = None) -> list[Table]:
     if problems:
         raise ConfigError(problems)
     root = root or f"s3://{config.s3.bucket}"
-    return [_table(config, topic, root, columns, left_out) for topic in config.kafka.topics or ()]
+    topics = config.kafka.topics or ()
+    found = [_table(config, topic, root, columns, left_out) for topic in topics]
+    return [
+        replace(table, name=name)
+        for table, name in zip(found, _different([table.name for table in found]), strict=True)
+    ]
+
+
+def _different(names: Sequence[str]) -> list[str]:
+    """Topics `a.b` and `a_b` are two tables: what is taken gets a number."""
+    found: list[str] = []
+    for name in names:
+        free = (name, *(f"{name}_{number}" for number in range(2, len(names) + 2)))
+        found.append(next(one for one in free if one not in {*found, *(set(names) - {name})}))
+    return found
 
 
 def _table(
@@ -153,13 +176,14 @@ def _columns(config: Config) -> tuple[tuple[DataColumn, ...], list[str]]:
         return (DataColumn("line", "string", ("line",)),), []
     found, left_out, problems = list[DataColumn](), list[str](), list[str]()
     is_json = config.format.type == "jsonl"
+    in_file = _names_in_file(config)
     for index, column in enumerate(config.format.columns or ()):
         where = f"format.columns.{index}"
         if column.type not in _TYPES and not _DECIMAL.fullmatch(column.type):
             problems.append(f"{where}.type: found '{column.type}'; allowed: {_allowed()}")
             continue
         name, kind = plain_name(column.name), column.type
-        path = _document_path(column.path) if is_json else (name,)
+        path = _document_path(column.path) if is_json else (in_file[index],)
         if path is None:
             left_out.append(f"left out: {column.name} ({column.path} is not in the documents)")
         else:
@@ -176,6 +200,15 @@ def _columns(config: Config) -> tuple[tuple[DataColumn, ...], list[str]]:
     if problems:
         raise ConfigError(problems)
     return tuple(found), left_out
+
+
+def _names_in_file(config: Config) -> list[str]:
+    names = [column.name for column in config.format.columns or ()]
+    if config.format.type != "avro":
+        return names
+    fields = [{"name": name, "type": "string"} for name in names]
+    tree = with_avro_names({"type": "record", "name": "Record", "fields": fields})
+    return [field["name"] for field in tree["fields"]]  # type: ignore[index]
 
 
 def _full_columns(config: Config) -> tuple[tuple[DataColumn, ...], list[str]]:

@@ -1,4 +1,4 @@
-"""What is read from disk, Kafka's metadata, S3 and files: hostile, whatever checksum it carries.
+"""What is read from disk and of Kafka's metadata: hostile, whatever checksum it carries.
 
 A checksum is against damage: whoever may write can also compute one. So most of these have a right
 one. Nothing but the declared error may come of them.
@@ -10,10 +10,8 @@ import json
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import lmdb
 import pytest
@@ -21,61 +19,14 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spoolsink import wiring
-from spoolsink.audit.catalog import Catalog
-from spoolsink.audit.finding import about
-from spoolsink.audit.places import Named, Places, Stored, Unknown, read
-from spoolsink.config import load
-from spoolsink.config_model import Config
-from spoolsink.connect_import import import_connector
-from spoolsink.connect_import.options import OPTIONS
-from spoolsink.errors import ConfigError, LayoutError, MetadataVersionError, SegmentCorruptError
+from spoolsink.errors import MetadataVersionError, SegmentCorruptError
 from spoolsink.intent import CommitMetadata, decode, encode
-from spoolsink.layout_time import UNIT_MS, instant_of, zone_of
 from spoolsink.ledger import Ledger
 from spoolsink.segment import SegmentWriter, find_sealed, read_rows
 from spoolsink.wishes import Wish, read_wish
-from tests.unit.builders import ME, Bench, batch_of, docs, policies_of
+from tests.property.hostile import DEEP, JSON, MAX, NUMBERS, QUICK, ROOT, WORDS, told
+from tests.unit.builders import ME, Bench, batch_of, docs
 from tests.unit.spools import sealed_cut, spool_of, unstarted
-from tests.unit.test_connect_import import BASE as CONNECTOR
-
-ROOT = Path(__file__).parents[2]
-T = TypeVar("T")
-QUICK = settings(max_examples=60, deadline=None)
-MAX = 2**63 - 1
-NUMBERS = st.integers(-5, 5) | st.sampled_from([MAX, MAX + 1, 2**32, 2**64, 10**40])
-WORDS = st.sampled_from(
-    [
-        "",
-        ".",
-        "..",
-        "../../etc/passwd",
-        "\0",
-        "\ud800",
-        "a\nb",
-        "%2e",
-        "\x1b[2J",
-        "x" * 5000,
-        "null",
-    ]
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.floats() | st.text(max_size=5) | WORDS,
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
-    ),
-    max_leaves=12,
-)
-DEEP = b"[" * 200_000
-
-
-def told(error: type[Exception], ask: Callable[[], T]) -> tuple[T | None, str]:
-    """What came of it; of the declared error its text, and any other one is raised."""
-    try:
-        return ask(), ""
-    except error as caught:
-        return None, str(caught)
-
 
 # -- Kafka: the commit metadata --------------------------------------------------------------------
 
@@ -271,223 +222,6 @@ def test_a_wish_is_one_of_three(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:
         Path(directory, "state").write_bytes(data)
         assert read_wish(Path(directory)) in get_args(Wish)
-
-
-# -- records: templates and times ------------------------------------------------------------------
-
-TEMPLATES = st.lists(
-    st.sampled_from(
-        ["{", "}", "{{", "}}", "/", "a", ".", "..", "\\", "\0", "é", "\ud800", "=", "%", "{topic}",
-         "{key}", "{value}", "{value.a}", "{value.a\\.b}", "{value..}", "{header.x}", "{time:%Y}",
-         "{time:%}", "{time}", "{partition}", "{value.0}", "{nothing}", "{time:%Y", "{value.a.0.b}"]
-    ),
-    max_size=6,
-).map("".join)  # fmt: skip
-DOCUMENTS = st.dictionaries(
-    st.sampled_from(["a", "b", "a.b", "0"]), JSON, max_size=3
-).map(lambda fields: json.dumps(fields).encode())  # fmt: skip
-
-
-@settings(max_examples=100, deadline=None)
-@given(TEMPLATES, st.lists(DOCUMENTS, min_size=1, max_size=3))
-def test_a_template_is_refused_or_places_what_it_can(template: str, values: list[bytes]) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            config = loaded(directory, {"layout": {"partition": template}})
-        except ConfigError:
-            return
-    encoder = wiring.make_policies(config, wiring.make_form(config)).encoder
-    found = encoder.encode(batch_of(values), 0)
-    assert len(found.offsets) + len(found.rejected) == len(values)
-    for place in [found.places] if isinstance(found.places, str) else found.places:
-        place.encode()
-        assert not set(place) & {"\n", "\x1b"}
-        assert {".", ".."}.isdisjoint(set(place.split("/")) - set(template.split("/")))
-
-
-TIMES = (
-    JSON
-    | st.datetimes()
-    | st.decimals()
-    | st.sampled_from([10**5000, -(10**5000), "9" * 6000, Decimal("1E+999999"), Decimal("sNaN")])
-    | st.text("0123456789-+:TZz. W", max_size=30)
-)
-
-
-@settings(max_examples=200, deadline=None)
-@given(TIMES, st.sampled_from(sorted(UNIT_MS)), st.sampled_from(["UTC", "+09:00", "Asia/Gaza"]))
-@example(10**5000, "s", "UTC")
-@example("9" * 6000, "ns", "UTC")
-def test_a_time_is_read_missing_or_an_error(value: Any, unit: str, zone: str) -> None:
-    found, said = told(LayoutError, lambda: instant_of(value, unit, zone_of(zone)))
-    assert len(said) < 400
-    assert found is None or abs(found) <= 2**63
-
-
-@QUICK
-@given(st.text(max_size=12) | WORDS | st.sampled_from(["+99:99", "../UTC", "/etc/localtime"]))
-def test_a_zone_is_one_or_refused(text: str) -> None:
-    with contextlib.suppress(ValueError):
-        zone_of(text)
-
-
-class Hostile:
-    """A converter of a user, whose integers have more digits than Python prints."""
-
-    def __init__(self, options: object) -> None:
-        """Nothing to be kept."""
-
-    def __call__(self, data: bytes | None, _topic: str, _headers: object) -> object:
-        return {"a": 10**5000 if data == b"long" else 7}
-
-
-@pytest.mark.parametrize("kind", ["jsonl", "csv", "avro", "parquet"])
-@pytest.mark.parametrize("partition", ["{value.a}", "{time:%Y}", "x"])
-def test_an_integer_of_thousands_of_digits_costs_its_record_only(kind: str, partition: str) -> None:
-    columns = [{"name": "a", "type": "long", "path": "value.a"}]
-    found = policies_of(
-        records={"value": f"{__name__}:Hostile"},
-        layout={"partition": partition, "time": "value.a"},
-        format={"type": kind, **({} if kind == "jsonl" else {"columns": columns})},
-    ).encoder.encode(batch_of([b"long", b"short"]), 0)
-    assert (list(found.offsets), [r.offset for r in found.rejected]) == ([1], [0])
-
-
-# -- files of an operator --------------------------------------------------------------------------
-
-GOOD: dict[str, Any] = {
-    "name": "s",
-    "kafka": {"bootstrap_servers": ["b:1"], "topics": ["t"]},
-    "s3": {"bucket": "bucket"},
-}
-PLACES = [
-    (section, key)
-    for section, field in Config.model_fields.items()
-    for key in getattr(field.annotation, "model_fields", {"": None})
-]
-VALUES = (
-    JSON
-    | st.sampled_from(["9" * 400 + "s", "9" * 400 + "TiB", "1e400", "${file:\0}", "${",
-                       "${A:-${A}}",
-                       "${file:/dev/zero}", "${file:/}", ".nan", ".inf", "-0", "1_000"])
-)  # fmt: skip
-
-
-def loaded(directory: str, sections: dict[str, Any]) -> Config:
-    path = Path(directory, "sink.yaml")
-    merged = {
-        name: {**GOOD.get(name, {}), **sections.get(name, {})}
-        for name in {*GOOD, *sections} - {"name"}
-    }
-    path.write_text(json.dumps({**merged, "name": "s"}))  # JSON is YAML
-    return load(path, {})
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(PLACES), VALUES)
-@example(("rotate", "max_age"), "9" * 400 + "s")
-@example(("rotate", "bytes"), "9" * 400 + "TiB")
-@example(("s3", "secret_access_key"), "${file:/tmp/a\0b}")
-@example(("s3", "secret_access_key"), "${file:/dev/zero}")
-def test_a_configuration_is_accepted_or_refused(place: tuple[str, str], value: Any) -> None:
-    section, key = place
-    changed = {section: {key: value} if key else value}
-    with tempfile.TemporaryDirectory() as directory:
-        _, said = told(ConfigError, lambda: loaded(directory, changed if key else {}))
-    assert all(len(line) < 2000 for line in said.splitlines())
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.binary(max_size=60) | st.text(" \n\t:-[]{},&*!|>'\"#%@?a0\0", max_size=40).map(str.encode)
-)
-@example(DEEP)
-@example(b"a: " * 100_000)
-@example(b"- " * 100_000)
-@example(b"? " * 100_000)
-@example(b"{a: " * 100_000)
-def test_any_bytes_are_a_configuration_or_refused(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "sink.yaml")
-        path.write_bytes(data)
-        with pytest.raises(ConfigError):
-            load(path, {})
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    st.binary(max_size=40)
-    | JSON.map(lambda value: json.dumps(value).encode())
-    | st.dictionaries(st.sampled_from(sorted(o.name for o in OPTIONS)), JSON, max_size=4).map(
-        lambda changes: json.dumps({"name": "s", "config": {**CONNECTOR, **changes}}).encode()
-    )
-)
-@example(DEEP)
-@example(b'{"name": "s", "config": ' + DEEP)
-def test_a_connector_is_imported_or_refused(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, "connector.json")
-        path.write_bytes(data)
-        found, _ = told(ConfigError, lambda: import_connector(path))
-    assert found is None or found.yaml.encode()
-
-
-# -- S3: keys and metadata of a bucket -------------------------------------------------------------
-
-DIGITS = st.sampled_from(
-    ["0", "0" * 10, "9" * 10, "9" * 19, str(MAX), str(MAX + 1), "٣" * 10, "-1"]
-)
-NAMES = st.tuples(st.sampled_from(["t", "u", "", "..", "t+0"]), DIGITS, DIGITS, DIGITS).map(
-    "+".join
-)
-KEYS = st.tuples(
-    st.sampled_from(["topics/t/", "topics/u/", "topics/", "", "/", "topics/t/../", "dlq/t/"]),
-    NAMES | st.text(max_size=8),
-    st.sampled_from(["", ".json", ".json.gz", "+0123abcd.json", "/"]),
-).map("".join)
-SAID = st.dictionaries(
-    st.sampled_from(
-        [f"spoolsink-{name}" for name in ("topic", "partition", "first-offset", "last-offset",
-         "records", "cut", "cut-end", "cut-records", "digest")] + ["x", "spoolsink-"]
-    ),
-    DIGITS | st.text(max_size=5) | st.sampled_from(["t", "0", "9" * 5000]),
-    max_size=9,
-)  # fmt: skip
-OURS = Places("topics", True, "dlq", ("t",), lambda topic: topic == "t")
-
-
-@settings(max_examples=200, deadline=None)
-@given(KEYS, SAID, st.booleans())
-@example("topics/t/t+0+9999999999999999999.json", {}, True)
-@example("topics/t/t+9999999999+0000000000+0000000000.json", {}, True)
-def test_an_object_of_a_bucket_is_ours_unknown_or_nobodys(
-    key: str,
-    said: dict[str, str],
-    is_agreeing: bool,  # noqa: FBT001 (of the strategy)
-) -> None:
-    named = OURS.judge(key)
-    if isinstance(named, Named) and is_agreeing:
-        numbers = {
-            "partition": named.tp.partition,
-            "first-offset": named.first,
-            "last-offset": named.last or named.first,
-            "records": 1,
-            "cut": named.first,
-        }
-        said = said | {f"spoolsink-{name}": str(number) for name, number in numbers.items()}
-        said["spoolsink-topic"] = "t"
-    found = read(key, named, said) if isinstance(named, Named) else named
-    with Catalog() as catalog:
-        if isinstance(found, Stored):
-            catalog.add(found)
-        elif isinstance(found, Unknown):
-            where = found.named
-            offsets = (None, None) if where is None else (where.first, where.last)
-            catalog.note(about("unknown", where and where.tp, offsets, key=key, detail=found.why))
-        catalog.close_objects()
-        assert len(list(catalog.findings())) == isinstance(found, Unknown)
-        objects = [o for tp in catalog.topic_partitions() for o in catalog.by_cut(tp)]
-        assert objects == ([found] if isinstance(found, Stored) else [])
 
 
 # -- nothing that runs what it reads ---------------------------------------------------------------

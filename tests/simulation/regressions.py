@@ -92,4 +92,38 @@ REGRESSIONS = {
             A("commit", 0, 0),
         ),
     ),
+    # The checker was wrong: an operator moved the offset, with its floor, back over a bad record
+    # that `latest` had passed, and a promise was given up there for a reason that it did not know.
+    "an offset is moved back over a record that stops": History(
+        Settings(
+            split_records=1, gap_percent=15, bad_percent=4, on_error="stop", start_from="latest"
+        ),
+        (
+            A("produce", 0, 0),
+            A("produce", 0, 368),
+            A("tick", 0, 0),
+            A("produce", 0, 1),
+            A("poll", 0, 0),
+            A("commit", 0, 0),
+            A("deliver", 0, 0),
+            A("move", 0, 1),
+        ),
+    ),
+    # A coordinator said no to a commit that it had done; the same was sent again, its answer late.
+    # A read-back took the first for the second, which came behind the next one and took the offset
+    # back.
+    "a read-back behind a refusal proves nothing": History(
+        Settings(bad_percent=10),
+        (
+            A("produce", 0, 0),
+            A("poll", 0, 0),
+            A("commit", 0, 1),
+            A("fail", 0, 1),
+            A("commit", 0, 1),
+            A("late", 0, 0),
+            A("deliver", 0, 0),
+            A("commit", 0, 0),
+            A("deliver", 0, 0),
+        ),
+    ),
 }

@@ -22,6 +22,9 @@ from tests.simulation.store import PASSING
 _TICK_MS = 100
 """The pipeline's own tick: a turn after that much time has one."""
 
+_DOUBTFUL = (15, 16, -1)
+"""Of OffsetCommit: Kafka's answers also where the offset is in its log, and not yet replicated."""
+
 _MANY = 30
 """Offsets of a poll that may bring several cuts at once."""
 
@@ -104,14 +107,20 @@ class World(Ground):
             self.network.expire(waiting)
 
     def _do_fail(self, who: int, amount: int) -> None:
-        """S3 refuses, and has done nothing."""
+        """S3 refuses, and has done nothing; a coordinator says no, and may have done it."""
         asked = [
             w
             for w in self.network.waiting
-            if isinstance(w.request, StoreRequest) and w.is_awaited and not w.is_done
+            if isinstance(w.request, StoreRequest | SendCommit) and w.is_awaited and not w.is_done
         ]
-        if asked:
-            self.network.answer(asked[who % len(asked)], PASSING[amount % len(PASSING)])
+        if not asked:
+            return
+        waiting = asked[who % len(asked)]
+        if isinstance(waiting.request, StoreRequest):
+            self.network.answer(waiting, PASSING[amount % len(PASSING)])
+            return
+        refused = self.effect(waiting) if amount % 2 else 0
+        self.network.answer(waiting, refused or _DOUBTFUL[amount % len(_DOUBTFUL)])
 
     def _do_vanish(self, who: int, amount: int) -> None:
         """An unfinished upload is aborted: by a rule of the bucket, by another sink's sweep."""

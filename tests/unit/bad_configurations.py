@@ -29,7 +29,9 @@ TABLE: list[tuple[str, list[str]]] = [
     ),
     (
         "name: n\nkafka: {bootstrap_servers: k, topics: 'a b,c'}\ns3: {bucket: b}",
-        ["sink.yaml:2: kafka.topics: found 'a b'; allowed: letters, digits, '.', '_' and '-'"],
+        [
+            "sink.yaml:2: kafka.topics: found 'a b'; allowed: letters, digits, '.', '_' and '-', but not '.' or '..'"
+        ],
     ),
     (
         BASE + "layout: {time: recrod, timezone: Europe/Berlim, missing_value: a//b}",
@@ -396,7 +398,7 @@ TABLE: list[tuple[str, list[str]]] = [
     (
         BASE + "records: {on_error: dead_letter, dead_letter: {topic: 'a b'}}",
         [
-            "sink.yaml:7: records.dead_letter.topic: found 'a b'; allowed: letters, digits, '.', '_' and '-'"
+            "sink.yaml:7: records.dead_letter.topic: found 'a b'; allowed: letters, digits, '.', '_' and '-', but not '.' or '..'"
         ],
     ),
     (

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -154,3 +156,20 @@ async def test_a_client_that_goes_away_ends_its_wait(open_port: Open) -> None:
     writer.transport.abort()
     async with asyncio.timeout(NET_SECONDS):
         await asyncio.wait(waits)
+
+
+async def test_metrics_are_answered_while_a_disk_or_a_resolver_hangs(open_port: Open) -> None:
+    """They have every thread that asyncio shares out."""
+    port = await open_port()
+    is_over = threading.Event()
+    executor = ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(executor)
+    hangs = executor.submit(is_over.wait)
+    try:
+        async with asyncio.timeout(NET_SECONDS):
+            status, text = await port.ask("GET /metrics")
+    finally:
+        is_over.set()
+        hangs.result()
+    assert status == 200
+    assert "# TYPE spoolsink_lag_records gauge" in text

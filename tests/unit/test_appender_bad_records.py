@@ -129,6 +129,23 @@ async def test_nulls_alone_make_no_object_in_a_format_that_writes_nothing_for_th
     assert bench.spool.used_bytes == 0
 
 
+@pytest.mark.parametrize(("separator", "bodies"), [("", []), (";", [b";;"])])
+async def test_values_of_no_bytes_alone_make_an_object_of_their_separators(
+    separator: str, bodies: list[bytes]
+) -> None:
+    """Where there are none nothing is written, as for nulls (docs/formats.md)."""
+    bench = Bench(
+        records={"value": "bytes"},
+        layout={"partition": ""},
+        format={"type": "bytes", "separator": separator},
+    )
+    await bench.append(batch_of([b"", b""]))
+    await bench.appender.seal(RotationReason.FLUSH)
+    [cut] = bench.cuts.sealed
+    assert cut.mark.records == 2
+    assert [body_of(thing) for thing in bench.objects] == bodies
+
+
 async def test_a_split_of_nulls_alone_makes_no_object_either() -> None:
     bench = text_bench(object_records=2)
     await bench.append(batch_of([None, None, b"x"]))

@@ -177,6 +177,26 @@ def test_a_read_back_of_the_older_state_proves_nothing() -> None:
     assert cuts.is_commit_unknown
 
 
+def test_a_read_back_proves_nothing_where_a_refused_commit_may_have_put_it_there() -> None:
+    """Found by the simulation: the one in doubt came later, and took the offset back."""
+    cuts = make()
+    refused = cuts.next_commit()
+    assert refused is not None
+    cuts.commit_failed()
+    assert cuts.next_commit() == refused
+    cuts.commit_unknown()
+    assert cuts.read_back(*refused) is None
+    assert cuts.is_commit_unknown
+
+    cuts.assigned(*refused)
+    append(cuts, 14)
+    cuts.seal([thing(10, 13)])
+    lost = cuts.next_commit()
+    assert lost is not None
+    cuts.commit_unknown()
+    assert cuts.read_back(*lost) == []
+
+
 @pytest.mark.parametrize(
     ("identity", "kind"),
     [

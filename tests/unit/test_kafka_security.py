@@ -4,6 +4,8 @@ import ssl
 from pathlib import Path
 
 import pytest
+from aiokafka import conn
+from aiokafka.errors import SaslAuthenticationFailed
 
 from spoolsink.config_model import Kafka
 from spoolsink.errors import BrokerRefusedError
@@ -33,6 +35,33 @@ def test_a_password_goes_with_its_mechanism(mechanism: str) -> None:
         "sasl_plain_username": "me",
         "sasl_plain_password": "secret",
     }
+
+
+@pytest.mark.parametrize("username", ["me", "a,b=c", "käse", "a b\x01"])
+@pytest.mark.parametrize("answer", [b"", b"r=other,s=AAAA,i=1", b"e=unknown-user", b"\xff", b"r="])
+def test_a_server_that_does_not_speak_scram_is_refused_as_kafka_refuses(
+    username: str, answer: bytes
+) -> None:
+    """Found by reading: a ValueError or KeyError, which aiokafka's tasks do not expect."""
+    client_arguments(
+        settings_of(
+            protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            username=username,
+            password="secret",
+        )
+    )
+    scram = conn.ScramAuthenticator(
+        loop=None,
+        sasl_plain_username=username,
+        sasl_plain_password="secret",
+        sasl_mechanism="SCRAM-SHA-256",
+    )
+    first = scram._step(None)
+    assert first is not None
+    assert first[0].startswith(b"n,,n=")
+    with pytest.raises(SaslAuthenticationFailed, match="the broker's SCRAM answer"):
+        scram._step(answer)
 
 
 def test_kerberos_takes_everything_from_its_environment() -> None:

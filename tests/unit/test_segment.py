@@ -204,6 +204,20 @@ def test_an_empty_segment_is_a_bug(tmp_path: Path) -> None:
         SegmentWriter(tmp_path / "1.open").seal(tmp_path / "1.sealed")
 
 
+def open_files() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_a_directory_in_place_of_a_segment_is_a_corrupt_one_and_leaves_nothing_open(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "1.sealed").mkdir()
+    before = open_files()
+    with pytest.raises(SegmentCorruptError, match="directory"):
+        read_footer(tmp_path / "1.sealed")
+    assert open_files() == before
+
+
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "1.open").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):

@@ -37,8 +37,8 @@ class FoundService(Service):
         super().__init__(path, {}, status=None)
         self.is_found = asyncio.Event()
 
-    def _write_address(self, address: str) -> None:
-        super()._write_address(address)
+    def _found(self) -> None:
+        super()._found()
         self.is_found.set()
 
 
@@ -75,6 +75,27 @@ async def test_one_that_starts_stopped_is_found_by_its_address(tmp_path: Path) -
     running = await found(service)
     assert (tmp_path / "spool" / "admin.address").read_text().startswith("127.0.0.1:")
     assert service.state == "STOPPED"
+    service._end()
+    assert await running == EXIT_CLEAN
+
+
+@pytest.mark.parametrize("wish", ["RUNNING", "STOPPED"])
+async def test_an_address_that_a_full_disk_refused_is_there_when_it_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wish: Wish
+) -> None:
+    monkeypatch.setattr("spoolsink.notices.AGAIN_SECONDS", 0.0)
+    service = FoundService(written(tmp_path))
+    address = tmp_path / "spool" / "admin.address"
+    in_the_way = address.with_suffix(".new")
+    in_the_way.mkdir(parents=True)
+    (tmp_path / "spool" / "state").write_text(wish)
+    running = await found(service)
+    assert not address.exists()
+    in_the_way.rmdir()
+    async with asyncio.timeout(20):
+        while not address.exists():  # noqa: ASYNC110 (a file tells nobody)
+            await asyncio.sleep(0)
+    assert address.read_text() == f"{service._admin.address}\n"
     service._end()
     assert await running == EXIT_CLEAN
 

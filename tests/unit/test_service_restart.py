@@ -42,8 +42,8 @@ class FoundService(Service):
             async with asyncio.timeout(NET_SECONDS):
                 await self._is_asked.wait()
 
-    def _write_address(self, address: str) -> None:
-        super()._write_address(address)
+    def _found(self) -> None:
+        super()._found()
         self.is_found.set()
 
 
