@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spoolsink import __version__, logs
 from spoolsink.audit import run_audit
-from spoolsink.config import fingerprint, load, reveal, secrets_of
+from spoolsink.config import fingerprint, load, located, reveal, secrets_of
 from spoolsink.config_model import Config
 from spoolsink.connect_check import findings
 from spoolsink.connect_import import run_import
@@ -144,7 +144,7 @@ def _ddl(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     try:
         return run_ddl(config, options.engine, out=sys.stdout)
     except ConfigError as error:
-        raise ConfigError([f"{options.config}: {text}" for text in error.problems]) from error
+        raise ConfigError(located(options.config, environ, error.problems)) from error
 
 
 def _audit(config: Config, options: argparse.Namespace, progress: Progress) -> int:
@@ -183,8 +183,10 @@ def _long_tool(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return _LONG_TOOLS[options.command](config, options, progress)
     except ConfigError as error:
         # What is wrong with an argument is no problem of the file.
-        told = (t if t.startswith("--") else f"{options.config}: {t}" for t in error.problems)
-        raise ConfigError(list(told)) from error
+        arguments = [text for text in error.problems if text.startswith("--")]
+        problems = [text for text in error.problems if not text.startswith("--")]
+        told = located(options.config, environ, problems)
+        raise ConfigError([*arguments, *told]) from error
     except KeyboardInterrupt:
         progress.clear()
         return EXIT_FAULT
@@ -214,6 +216,8 @@ def _run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     )
     try:
         return run_service(options.config, environ, status=status)
+    except ConfigError as error:
+        raise ConfigError(located(options.config, environ, error.problems)) from error
     finally:
         logging.shutdown()
 
@@ -223,7 +227,7 @@ def _check(path: Path, environ: Mapping[str, str], *, connects: bool) -> int:
     try:
         check_buildable(config)
     except ConfigError as error:
-        raise ConfigError([f"{path}: {text}" for text in error.problems]) from error
+        raise ConfigError(located(path, environ, error.problems)) from error
     topics = ", ".join(config.kafka.topics or (f"/{config.kafka.topics_pattern}/",))
     print(f"{path}: fine")
     print(f"  {topics} as group {config.group_id}")

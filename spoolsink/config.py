@@ -57,6 +57,23 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return config
 
 
+def located(path: Path, environ: Mapping[str, str], problems: Iterable[str]) -> list[str]:
+    """Problems that showed after `load`, with `file:line:` as it gives it.
+
+    A problem begins with its dotted key; one that names the file already stays as it is.
+    """
+    source = read(path, environ)
+
+    def told(problem: str) -> str:
+        if problem.startswith(f"{path}:"):
+            return problem
+        steps = problem.partition(":")[0].split(".")
+        where = tuple(int(step) if step.isdecimal() else step for step in steps)
+        return f"{path}:{source.line_of(where)}: {problem}"
+
+    return [told(problem) for problem in problems]
+
+
 def fingerprint(config: Config) -> str:
     """8 hex digits over all that must be equal for a repeat to write the same objects."""
     records = config.records.model_dump(mode="json", exclude={"schema_registry"})

@@ -11,7 +11,7 @@ from spoolsink.boundaries import Boundaries
 from spoolsink.config import fingerprint, reveal
 from spoolsink.config_format import whole_kind
 from spoolsink.config_model import Config
-from spoolsink.converters import make_converter
+from spoolsink.converters import Converter, make_converter
 from spoolsink.converters.json import JsonConverter
 from spoolsink.converters.registry import SchemaRegistry
 from spoolsink.dead_letters import DeadLetterTopic
@@ -127,8 +127,15 @@ def make_letters(config: Config) -> DeadLetterTopic | None:
 
 def check_buildable(config: Config) -> None:
     """What shows only when things are made: classes, files, libraries; raises ConfigError."""
-    form = make_form(config)
-    make_policies(config, form, make_registry(config))
+    problems: list[str] = []
+    for make in (make_form, make_layout, _make_converters):
+        try:
+            make(config)
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    make_policies(config, make_form(config), make_registry(config))
     fingerprint(config)
 
 
@@ -174,11 +181,7 @@ def _make_encoder(
     registry: SchemaRegistry | None,
 ) -> Encoder:
     records = config.records
-    try:
-        value = make_converter(records.value, records.value_options, registry)
-        key = make_converter(records.key, records.key_options, registry)
-    except Exception as error:  # a user's class may raise anything when it is made
-        raise ConfigError([f"records: {error}"]) from error
+    value, key = _make_converters(config, registry)
     # JSON in a frame is plain JSON once it is out of it, but for formats that want its schema.
     unwrap = None if form.needs_schemas else getattr(value, "document", None)
     if unwrap is not None:
@@ -209,6 +212,32 @@ def _make_encoder(
         needs_times=config.rotate.interval is not None,
         key_bytes=naming.key_bytes,
     )
+
+
+def _make_converters(
+    config: Config, registry: SchemaRegistry | None = None
+) -> tuple[Converter, Converter]:
+    """Of values and of keys; raises ConfigError with what is wrong with either."""
+    registry = registry or make_registry(config)
+    made: list[Converter] = []
+    problems: list[str] = []
+    for side in ("value", "key"):
+        try:
+            made.append(_make_converter(config, side, registry))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    return made[0], made[1]
+
+
+def _make_converter(config: Config, side: str, registry: SchemaRegistry | None) -> Converter:
+    records = config.records
+    name, options = getattr(records, side), getattr(records, f"{side}_options")
+    try:
+        return make_converter(name, options, registry)
+    except Exception as error:  # a user's class may raise anything when it is made
+        raise ConfigError([f"records.{side}: {error}"]) from error
 
 
 def make_spool(config: Config) -> AnySpool:

@@ -55,7 +55,7 @@ def test_with_json_lines_each_problem_of_the_file_is_one(tmp_path: Path, command
 
 
 UNUSABLE = {
-    "records: {value: 'no.such:Class'}": "records: cannot load 'no.such:Class'",
+    "records: {value: 'no.such:Class'}": "records.value: cannot load 'no.such:Class'",
     "layout: {partitioner: 'no.such:Class'}": "layout.partitioner: ",
     "records: {value: avro}": "avro: needs schema_file, or records.schema_registry.url",
     "records: {value_options: {framd: true}}": "did you mean 'framed'?",
@@ -74,6 +74,22 @@ def test_what_a_file_names_and_cannot_be_used_is_status_2(
     done = spoolsink(command, str(path))
     assert (done.returncode, done.stdout) == (2, "")
     assert UNUSABLE[line] in done.stderr
+    assert done.stderr.startswith(f"{path}:9: ")
+
+
+def test_everything_that_cannot_be_made_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "sink.yaml"
+    path.write_text(
+        f"{BASE}records:\n  key: 'no.such:Key'\n  value: 'no.such:Value'\n"
+        "layout:\n  partitioner: 'no.such:Class'\n"
+    )
+    done = spoolsink("check", str(path))
+    assert done.returncode == 2
+    assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+        [f"{path}:11", "layout.partitioner"],
+        [f"{path}:9", "records.value"],
+        [f"{path}:8", "records.key"],
+    ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["run", "x.yaml"], ["check"], ["nonsense"]])

@@ -68,7 +68,7 @@ def test_ddl_refuses_clearly_what_it_cannot_do(tmp_path: Path) -> None:
     path = config_at(tmp_path)
     done = spoolsink("ddl", str(path))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"{path}: format.columns: required")
+    assert done.stderr.startswith(f"{path}:1: format.columns: required")
 
 
 @pytest.mark.parametrize(

@@ -425,4 +425,4 @@ def test_what_is_no_backup_is_status_2(tmp_path: Path) -> None:
     path.write_text(BASE)
     done = spoolsink("restore", str(path), "--to-topic", "t")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"{path}: {next(obstacles(config_of()))}\n"
+    assert done.stderr == f"{path}:1: {next(obstacles(config_of()))}\n"
