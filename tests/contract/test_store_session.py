@@ -135,7 +135,7 @@ async def test_a_role_is_assumed_with_the_keys_of_the_chain(
 async def test_keys_of_a_role_are_renewed_under_load_before_they_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    server, sts = RecordingS3(), SmallSts(lifetime_seconds=4)
+    server, sts = RecordingS3(), SmallSts(lifetime_seconds=8)
     used: set[str] = set()
 
     async def answer(request: web.Request) -> web.Response:

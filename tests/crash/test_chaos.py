@@ -39,7 +39,7 @@ async def test_a_run_with_a_fixed_seed_breaks_nothing(tmp_path: Path) -> None:
         settings=lambda rng: draw(rng, rotation="object_records"),
     )
     await run.run()
-    assert len(run.totals.faults) >= 8, run.summary()
+    assert len(run.totals.faults) >= 5, run.summary()
     assert run.totals.records > 0, run.summary()
     assert run.totals.answers, run.summary()
 
