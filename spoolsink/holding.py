@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -66,14 +66,18 @@ async def unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> bo
         return False
     finally:
         waiting.cancel()
-        await _cancelled(task)
+        await cancelled({task})
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    if task.done():
+async def cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """End those that are under way; they have ended on return, or had a second for it."""
+    left = {task for task in tasks if not task.done()}
+    for task in left:
+        task.cancel()
+    if not left:
         return
-    task.cancel()
-    await asyncio.wait({task}, timeout=_END_SECONDS)
-    if task.done() and not task.cancelled():
-        # What it fails with on its way out, nobody waits for any more.
-        log.debug("cancelled, it failed: %r", task.exception())
+    ended, _ = await asyncio.wait(left, timeout=_END_SECONDS)
+    for task in ended:
+        if not task.cancelled() and task.exception() is not None:
+            # What it fails with on its way out, nobody waits for any more.
+            log.debug("cancelled, it failed: %r", task.exception())

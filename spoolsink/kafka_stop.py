@@ -16,6 +16,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError
 
 from spoolsink.errors import ConsumerError
+from spoolsink.holding import cancelled
 
 T = TypeVar("T")
 
@@ -56,10 +57,7 @@ class Questions:
     async def end(self) -> None:
         """Give up what is under way; nothing more is asked."""
         self._is_over = True
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+        await cancelled(self._tasks)
 
 
 def _given_up() -> ConsumerError:
@@ -85,11 +83,8 @@ async def stop(consumer: AIOKafkaConsumer, timeout_seconds: float) -> None:
 
 
 async def _close_rest(consumer: AIOKafkaConsumer) -> None:
-    left = [task for task in _tasks_of(consumer) if task is not None and not task.done()]
-    for task in left:
-        task.cancel()
-    if left:  # before the connections: whoever still asks would open another
-        await asyncio.wait(left, timeout=CLOSE_SECONDS)
+    # Before the connections: whoever still asks would open another.
+    await cancelled([task for task in _tasks_of(consumer) if task is not None])
     with suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(CLOSE_SECONDS):
             await consumer._client.close()  # noqa: SLF001

@@ -1,6 +1,7 @@
 """From a configuration to the objects that carry it out; nothing is started here."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
@@ -128,9 +129,14 @@ def make_letters(config: Config) -> DeadLetterTopic | None:
 def check_buildable(config: Config) -> None:
     """What shows only when things are made: classes, files, libraries; raises ConfigError."""
     problems: list[str] = []
-    for make in (make_form, make_layout, _make_converters):
+    makers: tuple[Callable[[], object], ...] = (
+        lambda: make_form(config),
+        lambda: make_layout(config),
+        lambda: _make_converters(config, make_registry(config)),
+    )
+    for make in makers:
         try:
-            make(config)
+            make()
         except ConfigError as error:
             problems += error.problems
     if problems:
@@ -215,10 +221,9 @@ def _make_encoder(
 
 
 def _make_converters(
-    config: Config, registry: SchemaRegistry | None = None
+    config: Config, registry: SchemaRegistry | None
 ) -> tuple[Converter, Converter]:
     """Of values and of keys; raises ConfigError with what is wrong with either."""
-    registry = registry or make_registry(config)
     made: list[Converter] = []
     problems: list[str] = []
     for side in ("value", "key"):
