@@ -31,7 +31,7 @@ from spoolsink.layout_template import (
     parse_template,
 )
 from spoolsink.layout_time import TimeFormat, instant_of, zone_of
-from spoolsink.records import NO_TIMESTAMP, Batch, last_header
+from spoolsink.records import NO_TIMESTAMP, Batch, bounds_of, last_header
 from spoolsink.rows import Repeated
 
 MAX_KEY_BYTES = 1024
@@ -161,7 +161,7 @@ class RecordTimes:
         """In ms since the epoch, None where it is missing; `fields` are what lies at `path`."""
         if self._time == "record":
             times = batch.timestamps
-            if NO_TIMESTAMP not in times:
+            if times and batch.time_bounds.earliest_ms > NO_TIMESTAMP:
                 return list(times)
             return [None if time == NO_TIMESTAMP else time for time in times]
         if self._time == "wallclock":
@@ -299,16 +299,15 @@ class Layout:
     ) -> str | Sequence[str | LayoutError]:
         if self.time == "wallclock":
             return run.form.render(instant_ms)
-        if self.time == "record" and batch.timestamps and NO_TIMESTAMP not in batch.timestamps:
-            times: Sequence[int | LayoutError | None] = batch.timestamps
-            are_times = True
-        else:
+        times: Sequence[int | LayoutError | None] = batch.timestamps
+        bounds = batch.time_bounds if self.time == "record" and times else None
+        if bounds is None or bounds.earliest_ms <= NO_TIMESTAMP:
             times = self.times_ms(batch, values, 0)
-            are_times = set(map(type, times)) == {int}
-        if are_times:
+            bounds = bounds_of(times) if set(map(type, times)) == {int} else None  # type: ignore[arg-type]
+        if bounds is not None:
             # A time that cannot be rendered is told record by record.
             with suppress(LayoutError):
-                return run.form.column(times)  # type: ignore[arg-type]
+                return run.form.column(times, *bounds)  # type: ignore[arg-type]
         return [self._rendered_time(time, run) for time in times]
 
     def _rendered_time(self, time: int | LayoutError | None, run: _TimeRun) -> str | LayoutError:

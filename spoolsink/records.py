@@ -63,6 +63,13 @@ class Refusal(NamedTuple):
     records: int
 
 
+class TimeBounds(NamedTuple):
+    """The least and the greatest timestamp of a batch, in ms since the epoch."""
+
+    earliest_ms: int
+    latest_ms: int
+
+
 class ValueFacts(NamedTuple):
     """Of all values of a batch; a null has no bytes.
 
@@ -100,6 +107,7 @@ class Batch:
     headers: Sequence[Headers] | None
     refusal: Refusal | None = None
     facts: "ValueFacts | None" = field(default=None, compare=False, repr=False)
+    times: "TimeBounds | None" = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -108,6 +116,11 @@ class Batch:
     def about_values(self) -> "ValueFacts":
         """What is known of its values, or found out now."""
         return facts_of(self.values) if self.facts is None else self.facts
+
+    @property
+    def time_bounds(self) -> "TimeBounds":
+        """Of its timestamps, known or found out now; there must be a record."""
+        return bounds_of(self.timestamps) if self.times is None else self.times
 
     @property
     def value_bytes(self) -> int:
@@ -163,6 +176,11 @@ def facts_of(values: Sequence[bytes | None]) -> ValueFacts:
     return ValueFacts(len(joined), has_nulls, joined.isascii(), has_line_ends)
 
 
+def bounds_of(timestamps: Sequence[int]) -> TimeBounds:
+    """By two passes at C speed; there must be one at least."""
+    return TimeBounds(min(timestamps), max(timestamps))
+
+
 def _bytes_of(values: Sequence[bytes | None]) -> int:
     try:
         return sum(map(len, values))  # type: ignore[arg-type]
@@ -173,6 +191,14 @@ def _bytes_of(values: Sequence[bytes | None]) -> int:
 def _summed(facts: Sequence[ValueFacts]) -> ValueFacts:
     sizes, nulls, ascii_only, line_ends = zip(*facts, strict=True)
     return ValueFacts(sum(sizes), any(nulls), all(ascii_only), any(line_ends))
+
+
+def _widest(bounds: Sequence[TimeBounds]) -> TimeBounds | None:
+    """None where no batch has a record."""
+    if not bounds:
+        return None
+    earliest, latest = zip(*bounds, strict=True)
+    return TimeBounds(min(earliest), max(latest))
 
 
 def merged(batches: Iterable[Batch], most_bytes: int) -> list[Batch]:
@@ -219,6 +245,7 @@ def _joined(run: Sequence[Batch]) -> Batch:
         values=_chained([batch.values for batch in run]),
         headers=None if headers is None else _chained(headers),
         facts=_summed([batch.about_values for batch in run]),
+        times=_widest([batch.time_bounds for batch in run if batch.timestamps]),
     )
 
 

@@ -2,7 +2,7 @@
 
     header   "SSEG" version:u16 reserved:u16
     block*   "B" rows:u32 size:u32 stored:u32 first:u64 last:u64 crc:u32 | stored bytes
-    footer   "F" records:u64 size:u64 first:u64 last:u64 digest:32 bytes label:u32
+    footer   "F" records:u64 size:u64 first:u64 last:u64 digest:16 bytes label:u32
              | label bytes | footer_size:u32 crc:u32
 
 All numbers little-endian. A CRC32 covers everything of its block or footer before it (and a
@@ -22,9 +22,7 @@ No fsync anywhere: Kafka is the log, and what does not survive is read again.
 import json
 import os
 import struct
-from array import array
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import sha256
 from pathlib import Path
 from types import NoneType
 from typing import BinaryIO, NamedTuple
@@ -32,6 +30,7 @@ from typing import BinaryIO, NamedTuple
 import zstandard
 from zlib_ng.zlib_ng import crc32
 
+from spoolsink.digest import DIGEST_BYTES, Digest, digest_text
 from spoolsink.errors import SegmentCorruptError
 from spoolsink.fault_points import reach
 from spoolsink.records import TopicPartition
@@ -39,7 +38,7 @@ from spoolsink.records import TopicPartition
 VERSION = 1
 _HEADER = struct.Struct("<4sHH")
 _BLOCK = struct.Struct("<cIIIQQ")
-_FOOTER = struct.Struct("<cQQQQ32sI")
+_FOOTER = struct.Struct(f"<cQQQQ{DIGEST_BYTES}sI")
 _TAIL = struct.Struct("<II")
 _CRC = struct.Struct("<I")
 _MAGIC = b"SSEG"
@@ -127,29 +126,6 @@ class SealedSegment(NamedTuple):
         return read_rows(self.source) if isinstance(self.source, Path) else iter(self.source)
 
 
-class Digest:
-    """SHA-256 over offsets and over rows, both as streams, so that batching does not matter."""
-
-    __slots__ = ("_offsets", "_rows")
-
-    def __init__(self) -> None:
-        self._rows = sha256()
-        self._offsets = sha256()
-
-    def add(self, offsets: Sequence[int], rows: bytes) -> None:
-        """Rows and the offsets of their records, in offset order."""
-        self._rows.update(rows)
-        self._offsets.update(array("Q", offsets))
-
-    def raw(self) -> bytes:
-        """32 bytes."""
-        return sha256(self._rows.digest() + self._offsets.digest()).digest()
-
-    def text(self) -> str:
-        """`sha256:` and 64 hex digits."""
-        return f"sha256:{self.raw().hex()}"
-
-
 def zstd_blocks() -> Compress:
     """The codec of blocks on disk; not to be used by two threads at a time."""
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress
@@ -221,7 +197,7 @@ class SegmentWriter:
         reach("footer.after")
         Path(self.path).rename(sealed_path)
         reach("rename.after")
-        return SegmentSummary(*numbers, f"sha256:{raw.hex()}")
+        return SegmentSummary(*numbers, digest_text(raw))
 
     def _stored(self, rows: bytes) -> bytes:
         if self._compress is None:
@@ -384,7 +360,7 @@ class _Reader:
             raise self.error("checksum of the footer")
         if self._position != self.end:
             raise self.error("bytes behind the footer")
-        summary = SegmentSummary(records, size, first, last, f"sha256:{digest.hex()}")
+        summary = SegmentSummary(records, size, first, last, digest_text(digest))
         return SegmentFooter(summary, label, self.end)
 
     def _decompressed(self, stored: bytes, size: int) -> bytes:

@@ -9,10 +9,10 @@ Nothing survives the process: no ledger, nothing to offer at the start.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from spoolsink.digest import Digest
 from spoolsink.ledger import LocalCut
 from spoolsink.records import TopicPartition
 from spoolsink.segment import (
-    Digest,
     SealedSegment,
     SegmentKey,
     SegmentLabel,

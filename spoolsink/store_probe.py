@@ -29,7 +29,7 @@ PROBE_NAME = ".spoolsink-probe"
 _TRIES = 3
 """The contract's: before the answer is no."""
 
-_BODY = b"Written by spoolsink to find out whether conditional writes are honoured.\n"
+_BODY = (b"Written by spoolsink to find out whether conditional writes are honoured.\n",)
 _CONTENT_TYPE = "text/plain; charset=utf-8"
 
 _STALE = timedelta(hours=1)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from spoolsink.backoff import Backoff
-from spoolsink.body_parts import PartReader, part_bytes_for
+from spoolsink.body_parts import Body, PartReader, part_bytes_for
 from spoolsink.errors import (
     ObjectConflictError,
     ObjectStoreError,
@@ -67,11 +67,11 @@ _log = logging.getLogger(__name__)
 class Store(Protocol):
     """What is used of `ObjectStore`."""
 
-    def checksum_of(self, body: bytes) -> str | None: ...
+    def checksum_of(self, body: Body) -> str | None: ...
     async def put(
         self,
         key: str,
-        body: bytes,
+        body: Body,
         *,
         metadata: Mapping[str, str],
         content_type: str,
@@ -83,7 +83,7 @@ class Store(Protocol):
         self, key: str, *, metadata: Mapping[str, str], content_type: str
     ) -> str: ...
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: bytes, *, checksum: str | None = None
+        self, key: str, upload_id: str, number: int, body: Body, *, checksum: str | None = None
     ) -> Part: ...
     async def complete(
         self, key: str, upload_id: str, parts: Sequence[Part], *, create_only: bool

@@ -34,6 +34,7 @@ from spoolsink.batch_tap.bounds import (
     TooLargeError,
     bounded,
     count_of,
+    has_right_checksum,
     timestamp_type_of,
 )
 from spoolsink.batch_tap.columns import columns_of
@@ -153,7 +154,7 @@ class BatchRecords:
             raw, view = self._records.next_batch()
         except CorruptRecordException as error:
             return self._broken(start, _told(error))
-        if self._check_crcs and not raw.validate_crc():
+        if self._check_crcs and not has_right_checksum(raw, view):
             return self._broken(start, f"checksum of the batch at {raw.base_offset}")
         self.next_fetch_offset = max(raw.next_offset, start)
         return self._delivered(raw, view, start)
@@ -191,6 +192,7 @@ def _told(error: Exception) -> str:
 
 
 def _decoded(tp: TopicPartition, raw: Any, view: memoryview, start: int, end: int) -> Batch:
-    offsets, timestamps, keys, values, headers, facts = columns_of(raw, view)
+    offsets, timestamps, keys, values, headers, facts, times = columns_of(raw, view)
     kind = _TIMESTAMP_TYPES[timestamp_type_of(view)]
-    return Batch(tp, start, end, offsets, timestamps, kind, keys, values, headers, facts=facts)
+    columns = offsets, timestamps, kind, keys, values, headers
+    return Batch(tp, start, end, *columns, facts=facts, times=times)

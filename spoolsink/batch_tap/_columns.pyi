@@ -17,4 +17,5 @@ def decode(
     list[bytes | None],
     list[Headers] | None,
     tuple[int, bool, bool, bool],
+    tuple[int, int] | None,
 ]: ...

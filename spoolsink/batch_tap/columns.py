@@ -14,7 +14,14 @@ from aiokafka.codec import gzip_decode, snappy_decode
 from aiokafka.errors import CorruptRecordException
 
 from spoolsink.batch_tap.bounds import HEADER_BYTES, codec_of, is_old, timestamp_type_of
-from spoolsink.records import NO_TIMESTAMP, Headers, ValueFacts, facts_of
+from spoolsink.records import (
+    NO_TIMESTAMP,
+    Headers,
+    TimeBounds,
+    ValueFacts,
+    bounds_of,
+    facts_of,
+)
 
 decode: Callable[..., Any] | None
 try:
@@ -40,7 +47,7 @@ _PLAIN: dict[int, Callable[[memoryview], Any]] = {
 
 
 class Columns(NamedTuple):
-    """Of equal length; `headers` is None when no record has any."""
+    """Of equal length; `headers` is None when no record has any, `times` without a record."""
 
     offsets: Sequence[int]
     timestamps: Sequence[int]
@@ -48,6 +55,7 @@ class Columns(NamedTuple):
     values: Sequence[bytes | None]
     headers: Sequence[Headers] | None
     facts: ValueFacts
+    times: TimeBounds | None
 
 
 def columns_of(raw: Any, view: memoryview) -> Columns:
@@ -58,10 +66,11 @@ def columns_of(raw: Any, view: memoryview) -> Columns:
     payload = _PLAIN[codec_of(view)](view[HEADER_BYTES:])
     clock = log_ms if timestamp_type_of(view) else None
     is_dense = count == last_delta + 1
-    offsets, timestamps, keys, values, headers, facts = decode(
+    offsets, timestamps, keys, values, headers, facts, times = decode(
         payload, max(0, count), base, first_ms, clock, is_dense
     )
-    return Columns(offsets, timestamps, keys, values, headers, ValueFacts(*facts))
+    bounds = None if times is None else TimeBounds(*times)
+    return Columns(offsets, timestamps, keys, values, headers, ValueFacts(*facts), bounds)
 
 
 def columns_by_record(raw: Any, view: memoryview) -> Columns:
@@ -83,7 +92,8 @@ def columns_by_record(raw: Any, view: memoryview) -> Columns:
         headed(record.headers or ())
     offsets = _dense(base, count, None if record is None else record.offset)
     found = headers if any(headers) else None
-    return Columns(offsets, timestamps, keys, values, found, facts_of(values))
+    times = bounds_of(timestamps) if timestamps else None
+    return Columns(offsets, timestamps, keys, values, found, facts_of(values), times)
 
 
 def _dense(base: int, count: int, last: int | None) -> Sequence[int]:
@@ -99,11 +109,13 @@ def _sparse_by_record(raw: Any) -> Columns:
     records = list(raw)
     headers = [record.headers or () for record in records]
     values = [record.value for record in records]
+    times = [NO_TIMESTAMP if record.timestamp is None else record.timestamp for record in records]
     return Columns(
         [record.offset for record in records],
-        [NO_TIMESTAMP if record.timestamp is None else record.timestamp for record in records],
+        times,
         [record.key for record in records],
         values,
         headers if any(headers) else None,
         facts_of(values),
+        bounds_of(times) if times else None,
     )

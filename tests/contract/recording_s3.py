@@ -51,11 +51,11 @@ def signer_of(request: web.Request) -> str:
 
 async def put(store: ObjectStore, key: str = "k") -> None:
     """One small object."""
-    await store.put(key, b"x", metadata=META, content_type="text/plain", create_only=True)
+    await store.put(key, [b"x"], metadata=META, content_type="text/plain", create_only=True)
 
 
 async def upload(store: ObjectStore, key: str) -> None:
     """The same in parts."""
     upload_id = await store.create_upload(key, metadata=META, content_type="text/plain")
-    part = await store.upload_part(key, upload_id, 1, b"x")
+    part = await store.upload_part(key, upload_id, 1, [b"x"])
     await store.complete(key, upload_id, [part], create_only=True)

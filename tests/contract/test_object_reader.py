@@ -38,7 +38,7 @@ async def reader(s3: S3Server) -> AsyncIterator[ObjectReader]:
 
 async def test_a_body_comes_whole_and_in_pieces(reader: ObjectReader) -> None:
     body = bytes(range(256)) * 4096
-    await reader.put("a", body, metadata={}, content_type="text/plain", create_only=False)
+    await reader.put("a", [body], metadata={}, content_type="text/plain", create_only=False)
     pieces = [piece async for piece in reader.body("a")]
     assert b"".join(pieces) == body
     assert len(pieces) > 1

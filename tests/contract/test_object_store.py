@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from spoolsink.backoff import Backoff
+from spoolsink.body_parts import Body
 from spoolsink.config import reveal
 from spoolsink.config_model import S3
 from spoolsink.errors import (
@@ -55,7 +56,7 @@ async def store(s3: S3Server) -> AsyncIterator[ObjectStore]:
 
 
 async def put(store: ObjectStore, key: str, body: bytes, *, create_only: bool = True) -> None:
-    await store.put(key, body, metadata=META, content_type="text/plain", create_only=create_only)
+    await store.put(key, [body], metadata=META, content_type="text/plain", create_only=create_only)
 
 
 async def test_an_object_is_stored_with_its_metadata(store: ObjectStore, s3: S3Server) -> None:
@@ -74,7 +75,7 @@ async def test_a_taken_key_is_a_conflict_for_put_and_complete(
     with pytest.raises(ObjectConflictError, match="PreconditionFailed"):
         await put(store, "k", b"other")
     upload_id = await store.create_upload("k", metadata=META, content_type="text/plain")
-    part = await store.upload_part("k", upload_id, 1, b"other")
+    part = await store.upload_part("k", upload_id, 1, [b"other"])
     with pytest.raises(ObjectConflictError):
         await store.complete("k", upload_id, [part], create_only=True)
     await store.abort("k", upload_id)
@@ -213,24 +214,52 @@ async def test_a_body_is_sent_as_it_is_and_under_the_checksum_that_was_handed_ov
     store: ObjectStore, s3: S3Server
 ) -> None:
     body = bytes(range(256)) * 4096
+    pieces: Body = [memoryview(body)[:1000], bytearray(body[1000:2000]), body[2000:]]
     put = partial(store.put, metadata=META, content_type="text/plain", create_only=True)
-    await put("k", body, checksum=store.checksum_of(body))
+    await put("k", pieces, checksum=store.checksum_of(pieces))
     assert (s3.root / store.bucket / "k").read_bytes() == body
     with pytest.raises(ObjectStoreError, match=r"BadDigest|Checksum"):
-        await put("other", body, checksum=crc32_of(b"other"))
+        await put("other", [body], checksum=crc32_of([b"other"]))
     assert await store.head("other") is None
+
+
+async def test_a_body_goes_again_whole_where_the_server_hangs_up_on_a_kept_connection(
+    s3: S3Server,
+) -> None:
+    bodies: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_first_connection = not bodies
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            if bodies and is_first_connection:
+                await reader.readexactly(size // 2)
+                writer.close()
+                return
+            bodies.append(await reader.readexactly(size))
+            writer.write(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 0\r\n\r\n')
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    large = bytes(range(256)) * 4096
+    async with ObjectStore(settings_of(s3, endpoint_url=endpoint), reveal=reveal) as store:
+        await put(store, "k", b"first")
+        await put(store, "k", large)
+    server.close()
+    assert bodies == [b"first", large]
 
 
 async def test_a_large_part_neither_holds_up_the_event_loop_nor_is_copied(
     store: ObjectStore,
 ) -> None:
     body = b"x" * (32 * MIB)
-    checksum = store.checksum_of(body)
+    checksum = store.checksum_of([body])
     before = time.thread_time()
     hashlib.sha256(body)
     sha_seconds = time.thread_time() - before
     upload_id = await store.create_upload("k", metadata=META, content_type="text/plain")
-    await store.upload_part("k", upload_id, 1, b"warm")
+    await store.upload_part("k", upload_id, 1, [b"warm"])
     worst_seconds = 0.0
 
     async def watch() -> None:
@@ -245,7 +274,7 @@ async def test_a_large_part_neither_holds_up_the_event_loop_nor_is_copied(
     await asyncio.sleep(0)
     tracemalloc.start()
     try:
-        await store.upload_part("k", upload_id, 2, body, checksum=checksum)
+        await store.upload_part("k", upload_id, 2, [body], checksum=checksum)
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -67,7 +67,7 @@ async def test_a_404_without_a_body_means_the_bucket_or_the_upload(
         calls: dict[str, Callable[[], Awaitable[object]]] = {
             "put": lambda: put(store, "k", b"x"),
             "create": lambda: store.create_upload("k", metadata={}, content_type="x/y"),
-            "part": lambda: store.upload_part("k", "u", 1, b"x"),
+            "part": lambda: store.upload_part("k", "u", 1, [b"x"]),
             "abort": lambda: store.abort("k", "u"),
         }
         with pytest.raises(meaning, match="404"):
@@ -103,6 +103,7 @@ async def test_what_keeps_a_call_from_the_store_is_told_apart(
         with pytest.raises(meaning, match=told) as caught:
             await put(store, "k", b"x")
     assert "canary" not in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_for_an_operator_until_it_is_named(

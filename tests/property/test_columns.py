@@ -37,14 +37,14 @@ def both(batch: bytes) -> tuple[Columns | str, Columns | str]:
     found: list[Columns | str] = []
     for read in (columns_of, columns_by_record):
         try:
-            offsets, timestamps, keys, values, headers, facts = read(
+            offsets, timestamps, keys, values, headers, facts, times = read(
                 DefaultRecordBatch(batch), memoryview(batch)
             )
         except DAMAGE:
             found.append("damage")
         else:
             pairs = headers and [list(some) for some in headers]
-            found.append(Columns(list(offsets), timestamps, keys, values, pairs, facts))
+            found.append(Columns(list(offsets), timestamps, keys, values, pairs, facts, times))
     first, second = found
     return first, second
 

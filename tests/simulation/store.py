@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from spoolsink.body_parts import Body
 from spoolsink.errors import (
     ObjectConflictError,
     ObjectStoreError,
@@ -142,20 +143,20 @@ class Bucket:
 class ModelStore:
     """`ObjectStore` as the uploader uses it: each call is a request under way."""
 
-    def checksum_of(self, body: bytes) -> str | None:
+    def checksum_of(self, body: Body) -> str | None:
         return None
 
     async def put(
         self,
         key: str,
-        body: bytes,
+        body: Body,
         *,
         metadata: Mapping[str, str],
         content_type: str,
         create_only: bool,
         checksum: str | None = None,
     ) -> None:
-        await self._ask(Put(key, body, metadata, create_only))
+        await self._ask(Put(key, b"".join(body), metadata, create_only))
 
     async def head(self, key: str) -> StoredObject | None:
         metadata = await self._ask(Head(key))
@@ -167,9 +168,11 @@ class ModelStore:
         return str(await self._ask(CreateUpload(key, metadata)))
 
     async def upload_part(
-        self, key: str, upload_id: str, number: int, body: bytes, *, checksum: str | None = None
+        self, key: str, upload_id: str, number: int, body: Body, *, checksum: str | None = None
     ) -> Part:
-        return Part(number, str(await self._ask(UploadPart(upload_id, number, body))), None)
+        return Part(
+            number, str(await self._ask(UploadPart(upload_id, number, b"".join(body)))), None
+        )
 
     async def complete(
         self, key: str, upload_id: str, parts: Sequence[Part], *, create_only: bool

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spoolsink.digest import Digest
 from spoolsink.errors import SegmentCorruptError
 from spoolsink.records import TopicPartition
 from spoolsink.segment import (
@@ -14,7 +15,6 @@ from spoolsink.segment import (
     FOOTER_BYTES,
     HEADER_BYTES,
     Compress,
-    Digest,
     SegmentKey,
     SegmentLabel,
     SegmentSummary,
