@@ -175,7 +175,7 @@ class Assignment:
             return
         if appender is None:
             appender = self.appenders[tp] = self._make_appender(tp, who)
-        await self._begin(appender, *commit)
+        kind = await self._begin(appender, *commit)
         position = appender.cuts.open.position
         if position < log_range.start and not await self._may_pass(appender, log_range):
             return
@@ -183,20 +183,21 @@ class Assignment:
             self.hold(tp, f"offset {position} is above the log's end {log_range.end}")
             return
         self.release(tp)
+        # Not before: a topic partition that is held is looked at every 15 s, and goes nowhere.
+        log.info("%s: goes on at %d (%s)", tp, appender.cuts.open.position, kind.value)
         consumer.seek(tp, appender.cuts.open.position)
 
-    async def _begin(self, appender: Appender, offset: int, metadata: str) -> None:
+    async def _begin(self, appender: Appender, offset: int, metadata: str) -> TakeoverKind:
         """Hand over the committed offset; what is held and not kept is dropped."""
         tp, cuts = appender.tp, appender.cuts
         held = list(cuts.sealed) or self._take_local(tp)
         splits = [*cuts.open.splits]
         takeover = cuts.assigned(offset, metadata, held)
-        log.info("%s: goes on at %d (%s)", tp, takeover.seek, takeover.kind.value)
         self.tell_losses(appender)
         if takeover.kind is TakeoverKind.CONTINUED:
             appender.finished(takeover.finished)
             await self._tidy(self._spool.forget([local_cut(tp, c) for c in takeover.finished]))
-            return
+            return takeover.kind
         appender.forget_open()
         if appender.stopped is not None:
             # Whoever had it meanwhile went on from elsewhere: what stopped us may be behind.
@@ -204,6 +205,7 @@ class Assignment:
             self._health.clear(str(tp))
         await self._tidy(self._spool.drop_open(tp))
         await self._forget(tp, [cut for cut in held if cut not in cuts.sealed], splits)
+        return takeover.kind
 
     def tell_losses(self, appender: Appender) -> None:
         """Promises of an earlier owner that could not be kept."""
@@ -298,7 +300,7 @@ class Assignment:
     def release(self, tp: TopicPartition) -> None:
         """It holds no longer."""
         if self.held.pop(tp, None) is not None and self._health.clear(str(tp)):
-            log.info("%s: goes on", tp)
+            log.info("%s: holds no longer", tp)
 
     def failing(self, source: str, error: Exception) -> None:
         """Something has no answer; it is asked again."""

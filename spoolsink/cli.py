@@ -239,6 +239,6 @@ def _check(path: Path, environ: Mapping[str, str], *, connects: bool) -> int:
 async def _connect(config: Config) -> int:
     is_fine = True
     async for finding in findings(config):
-        print(f"  {'ok  ' if finding.is_fine else 'FAIL'} {finding.text}")
+        print(f"  {finding.mark:<4} {finding.text}")
         is_fine = is_fine and finding.is_fine
     return 0 if is_fine else EXIT_FAULT

@@ -39,18 +39,18 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         problems.append((1, "the file is empty"))
     elif isinstance(source.data, dict):
         config, broken = _validated(source)
-        problems += [problem for _, problem in broken]
+        # What could not be had is told already, and nothing that stands in for it is judged.
+        problems += [problem for where, problem in broken if not source.is_unread(where)]
     elif not problems:
         problems.append((1, "must be a mapping of keys"))
     if config is not None:
-        told = {text.partition(": ")[0] for _, text in source.problems}
         rules = contradictions(config)
+        absent = [*source.unread, *(place for place, _ in broken)]
         problems += [
             (source.line_of(where), f"{_dotted(where)}: {what}")
             for where, what in rules
             # What was left out for its own problem is not held against its section.
-            if not any(place[: len(where)] == where for place, _ in broken)
-            and _dotted(where) not in told
+            if not any(place[: len(where)] == where for place in absent)
         ]
     if problems or config is None:
         raise ConfigError([f"{path}:{line}: {text}" for line, text in sorted(set(problems))])
@@ -58,20 +58,20 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 
 
 def located(path: Path, environ: Mapping[str, str], problems: Iterable[str]) -> list[str]:
-    """Problems that showed after `load`, with `file:line:` as it gives it.
+    """Problems that showed after `load`, as it gives them: `file:line:`, in the file's order.
 
     A problem begins with its dotted key; one that names the file already stays as it is.
     """
     source = read(path, environ)
 
-    def told(problem: str) -> str:
-        if problem.startswith(f"{path}:"):
-            return problem
+    def line_of(problem: str) -> int:
         steps = problem.partition(":")[0].split(".")
-        where = tuple(int(step) if step.isdecimal() else step for step in steps)
-        return f"{path}:{source.line_of(where)}: {problem}"
+        return source.line_of(tuple(int(step) if step.isdecimal() else step for step in steps))
 
-    return [told(problem) for problem in problems]
+    found = list(problems)
+    named = [problem for problem in found if problem.startswith(f"{path}:")]
+    lines = sorted({(line_of(problem), problem) for problem in found if problem not in named})
+    return [*named, *(f"{path}:{line}: {problem}" for line, problem in lines)]
 
 
 def fingerprint(config: Config) -> str:

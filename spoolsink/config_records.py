@@ -48,7 +48,7 @@ def _dead_letter(config: Config) -> Iterator[Problem]:
         yield (*where, "topic"), f"'{letters.topic}' is read by this sink itself"
     if letters.topic is not None and not TOPIC.fullmatch(letters.topic):
         yield (*where, "topic"), f"found '{letters.topic}'; allowed: {TOPIC_ALLOWED}"
-    elif letters.topic is not None and _is_matched(config.kafka.topics_pattern, letters.topic):
+    elif letters.topic is not None and is_matched(config.kafka.topics_pattern, letters.topic):
         yield (*where, "topic"), f"'{letters.topic}' matches kafka.topics_pattern"
     if letters.prefix is None:
         return
@@ -92,7 +92,8 @@ def _registry(registry: SchemaRegistry) -> Iterator[Problem]:
         yield (*where, "password"), "only used with username"
 
 
-def _is_matched(pattern: str | None, topic: str) -> bool:
+def is_matched(pattern: str | None, topic: str) -> bool:
+    """Whether `kafka.topics_pattern` takes a topic."""
     try:
         return pattern is not None and re.fullmatch(pattern, topic) is not None
     except re.error:  # told where it stands

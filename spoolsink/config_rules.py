@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
 from ipaddress import ip_address
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from spoolsink.config_format import format_rules
 from spoolsink.config_model import MIB, AssumeRole, Config, LayoutSection
@@ -31,6 +32,7 @@ _METADATA_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _METADATA_VALUE = re.compile(r"(?:[!-~](?:[ -~]*[!-~])?)?")
 _OWN_METADATA = "spoolsink-"
 _TIMES = ("record", "wallclock")
+_OF_THE_HOST = ("localtime", "posixrules")
 _DAY_MS = 86_400_000
 _INEXACT_MS = 1e-6
 _MAX_PART_BYTES = 5 * 1024 * MIB
@@ -72,11 +74,7 @@ def _layout(config: Config) -> Iterator[Problem]:
         yield ("layout", "prefix"), problem
     for problem in _template_problems(layout.partition):
         yield ("layout", "partition"), problem
-    try:
-        zone_of(layout.timezone)
-    except ValueError as error:
-        hint = near_miss(layout.timezone, available_timezones())
-        yield ("layout", "timezone"), f"{error}{hint}"
+    yield from _timezone(layout.timezone)
     yield from _layout_time(layout.time)
     for problem in directory_problems(layout.missing_value):
         yield ("layout", "missing_value"), problem
@@ -87,6 +85,26 @@ def _layout(config: Config) -> Iterator[Problem]:
     yield from _partitioner(layout)
     if layout.file_name == "connect" and config.s3.conditional_writes == "off":
         yield ("layout", "file_name"), "connect needs s3.conditional_writes"
+
+
+def _timezone(name: str) -> Iterator[Problem]:
+    where = ("layout", "timezone")
+    if name in _OF_THE_HOST:
+        yield where, f"'{name}' is what each host says; allowed: an IANA name, or +09:00"
+        return
+    if name[:1] not in {"+", "-"} and name not in _zone_names():
+        yield where, f"no time zone {name!r}{near_miss(name, _zone_names())}"
+        return
+    try:
+        zone_of(name)
+    except ValueError as error:
+        yield where, str(error)
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    """Of the package, which is the same everywhere: a host's own files know others besides."""
+    return frozenset(resources.files("tzdata").joinpath("zones").read_text("utf-8").split())
 
 
 def _template_problems(template: str) -> list[str]:
@@ -149,6 +167,10 @@ def _rotate(config: Config) -> Iterator[Problem]:
 
 def _spool(config: Config) -> Iterator[Problem]:
     spool = config.spool
+    if spool.directory.startswith("~"):
+        # A directory of that name would be made below the present one.
+        text = f"found '{spool.directory}'; '~' stands for no directory here: write ${{HOME}}"
+        yield ("spool", "directory"), text
     if spool.resume_at >= spool.pause_at:
         yield ("spool", "resume_at"), f"found {spool.resume_at}; allowed: below spool.pause_at"
     if spool.max_bytes < 2 * spool.write_buffer:

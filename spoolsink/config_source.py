@@ -58,6 +58,14 @@ class Source:
     data: object = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    unread: set[KeyPath] = field(default_factory=set)
+    """Where an empty text stands in for what could not be had, which is told in `problems`."""
+
+    def is_unread(self, path: KeyPath) -> bool:
+        """Whether a value, or an item of a list, is not what the file means."""
+        return path in self.unread or any(
+            place[:-1] == path and isinstance(place[-1], int) for place in self.unread
+        )
 
     def line_of(self, path: KeyPath) -> int:
         """Of the key, or of the nearest key above it that is in the file."""
@@ -132,7 +140,11 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, i)) for i, item in enumerate(node.value)]
-        return self._scalar(node, path)
+        before = len(self._source.problems)
+        value = self._scalar(node, path)
+        if len(self._source.problems) > before:
+            self._source.unread.add(path)
+        return value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
         found: dict[str, object] = {}

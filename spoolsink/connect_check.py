@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from spoolsink.config import reveal
 from spoolsink.config_model import Config
+from spoolsink.config_types import whole_name
 from spoolsink.consumer import GroupConsumer
 from spoolsink.errors import BrokerRefusedError, ConsumerError, ObjectStoreError
 from spoolsink.object_store import ObjectStore
@@ -15,13 +16,26 @@ from spoolsink.records import TopicPartition
 from spoolsink.store_probe import check_rights, probe_conditional_writes
 
 _STOP_SECONDS = 5.0
+_SHOWN_TOPICS = 5
+"""Of a pattern's: a line for each of thousands would hide the rest."""
 
 
 class Finding(NamedTuple):
-    """One line for the operator; `is_fine` False is a reason for exit status 1."""
+    """One line for the operator; `is_fine` False is a reason for exit status 1.
+
+    `is_odd`: perhaps not what was meant, and nothing that the sink cannot start with.
+    """
 
     is_fine: bool
     text: str
+    is_odd: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands before the line."""
+        if not self.is_fine:
+            return "FAIL"
+        return "warn" if self.is_odd else "ok"
 
 
 async def findings(config: Config) -> AsyncIterator[Finding]:
@@ -57,19 +71,41 @@ async def _topics(config: Config, consumer: GroupConsumer) -> AsyncIterator[Find
     """Each topic by itself: what one lacks says nothing of the others, nor of the group."""
     cluster_id = (await consumer.topic_ids(())).cluster_id
     yield Finding(is_fine=True, text=f"kafka: cluster {cluster_id} answers")
+    topics = shown = config.kafka.topics or ()
+    if config.kafka.topics_pattern is not None:
+        topics = await _matching(config.kafka.topics_pattern, consumer)
+        shown = topics[:_SHOWN_TOPICS]
+        yield _matched(config.kafka.topics_pattern, topics)
     readable: list[TopicPartition] = []
-    for topic in config.kafka.topics or ():
+    for topic in topics:
         try:
             found = await _topic(consumer, topic)
         except BrokerRefusedError as error:
             yield Finding(is_fine=False, text=f"kafka: {error}")
             continue
         readable += consumer.partitions_of(topic) if found.is_fine else ()
-        yield found
+        if topic in shown or not found.is_fine:
+            yield found
     try:
         yield await _group(config, consumer, readable)
     except BrokerRefusedError as error:
         yield Finding(is_fine=False, text=f"kafka: {error}")
+
+
+async def _matching(pattern: str, consumer: GroupConsumer) -> tuple[str, ...]:
+    """Of all topics that this user may see, those that the sink would read."""
+    whole = whole_name(pattern)
+    return tuple(sorted(name for name in await consumer.topics() if whole.match(name)))
+
+
+def _matched(pattern: str, topics: tuple[str, ...]) -> Finding:
+    said = f"kafka: topics_pattern {pattern} matches"
+    if not topics:
+        text = f"{said} no topic yet, of those that this user may see"
+        return Finding(is_fine=True, text=text, is_odd=True)
+    names = ", ".join(topics[:_SHOWN_TOPICS])
+    more = ", ..." if len(topics) > _SHOWN_TOPICS else ""
+    return Finding(is_fine=True, text=f"{said} {len(topics)}: {names}{more}")
 
 
 async def _topic(consumer: GroupConsumer, topic: str) -> Finding:

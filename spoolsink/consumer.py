@@ -259,6 +259,10 @@ class GroupConsumer:
             kafka_protocol.describe_topics(self._consumer._client, sorted(topics))  # noqa: SLF001
         )
 
+    async def topics(self) -> frozenset[str]:
+        """Names of all that this user may see; asks the cluster."""
+        return frozenset(await self._asked(self._consumer.topics()))
+
     def partitions_of(self, topic: str) -> list[TopicPartition]:
         """All of a topic, as far as the metadata knows."""
         numbers = self._consumer.partitions_for_topic(topic) or ()

@@ -27,6 +27,7 @@ from aiokafka.errors import (
     UnsupportedVersionError,
 )
 
+from spoolsink import kafka_start
 from spoolsink.errors import BrokerRefusedError, ConsumerError
 from spoolsink.kafka_security import START_ERRORS
 from spoolsink.kafka_tokens import TokenRefusedError, TokenUnavailableError
@@ -89,7 +90,7 @@ class Causes(logging.Filter):
         """Run an aiokafka client's `start`; raises ConsumerError that says every cause known."""
         try:
             with self.of_start() as causes:
-                await start()
+                await kafka_start.whole(start)
         except START_ERRORS as error:
             raise start_error(error, causes, ", ".join(servers)) from error
 

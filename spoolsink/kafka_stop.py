@@ -1,9 +1,11 @@
-"""The end of an aiokafka consumer, whole also where aiokafka's own is cut short.
+"""The end of an aiokafka consumer or producer, whole also where aiokafka's own is cut short.
 
 Read in aiokafka 0.14: `AIOKafkaConsumer.stop` ends its coordinator, then its fetcher, then its
 connections. Where the first has no answer in our time (a join, LeaveGroup), the latter two would
 stay for good, and the heartbeats as well; and `Fetcher.close` cancels a fetch that waits to ask a
-lost broker again, and lets that cancellation escape.
+lost broker again, and lets that cancellation escape. `AIOKafkaProducer.stop` waits for everything
+that is pending, and is done at the second call, whatever the first has left: tasks that go on
+asking for metadata, for good.
 """
 
 import asyncio
@@ -11,9 +13,10 @@ from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from spoolsink.errors import ConsumerError
 from spoolsink.holding import cancelled
@@ -76,18 +79,47 @@ async def stop(consumer: AIOKafkaConsumer, timeout_seconds: float) -> None:
     except (TimeoutError, KafkaError):
         await _close_rest(consumer)
     except asyncio.CancelledError:
+        await _close_rest(consumer)
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        await _close_rest(consumer)
+
+
+async def stop_producer(producer: AIOKafkaProducer, timeout_seconds: float) -> None:
+    """Close; what is not acknowledged in that time is given up. Also where it is cancelled."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await producer.stop()
+    except (TimeoutError, KafkaError):
+        await _end_sending(producer)
+    except asyncio.CancelledError:
+        await _end_sending(producer)
+        raise
+
+
+async def _end_sending(producer: AIOKafkaProducer) -> None:
+    sender = producer._sender.sender_task  # noqa: SLF001 (tests/contract names what is touched)
+    if sender is not None:
+        sender.cancel()
+    # Whoever waits for what is pending, aiokafka's own flush too.
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+    await _close(producer.client)
+    if sender is not None and not sender.done():
+        # It waits for requests that are under way, which the end of their connections ends.
+        await asyncio.wait({sender}, timeout=CLOSE_SECONDS)
+        await cancelled({sender})
 
 
 async def _close_rest(consumer: AIOKafkaConsumer) -> None:
     # Before the connections: whoever still asks would open another.
     await cancelled([task for task in _tasks_of(consumer) if task is not None])
+    await _close(consumer._client)  # noqa: SLF001
+
+
+async def _close(client: AIOKafkaClient) -> None:
     with suppress(TimeoutError, KafkaError):
         async with asyncio.timeout(CLOSE_SECONDS):
-            await consumer._client.close()  # noqa: SLF001
+            await client.close()
 
 
 def _tasks_of(consumer: AIOKafkaConsumer) -> Iterator[asyncio.Task[Any] | None]:

@@ -184,13 +184,12 @@ class TimeFormat:
             self._cache[instant_ms // grain] = found
         return found
 
-    def column(self, instants_ms: Sequence[int]) -> str | list[str]:
+    def column(self, instants_ms: Sequence[int], low: int, high: int) -> str | list[str]:
         """Each of them rendered; one text where all are alike, as they are in most batches.
 
-        There must be one at least. Raises LayoutError as `render` does.
+        `low` and `high`: the least and the greatest of them. Raises LayoutError as `render` does.
         """
         grain = self._grain_ms
-        low, high = min(instants_ms), max(instants_ms)
         if low < _WHOLE_MINUTES_FROM_MS:
             return [self.render(instant) for instant in instants_ms]
         if low // grain == high // grain:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from spoolsink import allocator, logs
 from spoolsink.admin import Admin
-from spoolsink.config import load, reveal, secrets_of
+from spoolsink.config import load, located, reveal, secrets_of
 from spoolsink.config_model import Config
 from spoolsink.engine import Engine
 from spoolsink.errors import AdminError, ConfigError, SpoolError, SpoolsinkError
@@ -32,6 +32,7 @@ from spoolsink.status import Snapshot, State, TopicPartitionStatus
 from spoolsink.status_line import StatusLine, by_operator, moment, told
 from spoolsink.systemd_notify import SystemdNotify
 from spoolsink.watch import rows
+from spoolsink.wiring import check_buildable
 from spoolsink.wishes import StandingWish, Wish
 
 log = logging.getLogger(__name__)
@@ -155,15 +156,16 @@ class Service:
         self._reload = asyncio.create_task(reload(), name="reload")
 
     async def restart(self) -> None:
-        """Raises ConfigError for a bad file, and goes on as it was."""
+        """Raises ConfigError with every problem of a bad file, and goes on as it was."""
         async with self._restarts:
             self._notify.reloading()
             try:
                 await self._restart()
             except ConfigError as error:
-                for problem in error.problems:
+                problems = located(self._path, self._environ, error.problems)
+                for problem in problems:
                     log.error("not restarted: %s", problem)
-                raise
+                raise ConfigError(problems) from error
             finally:
                 self._notify.ready(told(self.snapshot()))
 
@@ -193,22 +195,27 @@ class Service:
         try:
             os.close(claim(directory))
         except (OSError, SpoolError) as error:
-            raise ConfigError([f"{self._path}: spool.directory: {error}"]) from error
+            raise ConfigError([f"spool.directory: {error}"]) from error
 
     async def _move_admin(self, config: Config) -> None:
         before = self._admin.address
         try:
             address = await self._admin.move(config.admin.listen, config.admin.token)
         except AdminError as error:
-            raise ConfigError([f"{self._path}: {error}"]) from error
+            raise ConfigError([f"admin.listen: {error.address}: {error.reason}"]) from error
         if address != before:
             log.info("admin port: http://%s", address)
             if self._engine is not None:
                 self._post()
 
     def _make_engine(self, config: Config) -> Engine:
-        """Raises ConfigError."""
-        return Engine(config, metrics=self.metrics, health=self.health)
+        """Raises ConfigError with all that cannot be made."""
+        try:
+            return Engine(config, metrics=self.metrics, health=self.health)
+        except ConfigError:
+            # It stops at the first. Not asked before: a class of the user's is made once.
+            check_buildable(config)
+            raise
 
     def _hide_secrets(self) -> None:
         for secret in secrets_of(self.config):

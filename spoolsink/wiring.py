@@ -127,7 +127,10 @@ def make_letters(config: Config) -> DeadLetterTopic | None:
 
 
 def check_buildable(config: Config) -> None:
-    """What shows only when things are made: classes, files, libraries; raises ConfigError."""
+    """What shows only when things are made: classes, files, libraries.
+
+    Raises ConfigError with all of it, where `Engine` stops at the first.
+    """
     problems: list[str] = []
     makers: tuple[Callable[[], object], ...] = (
         lambda: make_form(config),

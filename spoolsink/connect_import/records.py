@@ -1,5 +1,6 @@
 """`records`: converters, null values, bad records; and transforms, which there are none of."""
 
+from spoolsink.config_records import is_matched
 from spoolsink.connect_import.draft import Draft
 from spoolsink.connect_import.settings import Settings
 
@@ -140,6 +141,11 @@ def _errors(settings: Settings, draft: Draft) -> None:
         if topic:
             text = "not carried over: without errors.tolerance=all nothing is sent there"
             draft.note("records", "errors.deadletterqueue.topic.name", text)
+    elif topic and _is_read(topic, settings):
+        # Connect would send what is bad there back to it, again and again.
+        draft.set("records.on_error", "stop")
+        text = f"not carried over: {topic} is read by the sink itself; bad records stop it instead"
+        draft.note("records", "errors.deadletterqueue.topic.name", text)
     elif topic:
         draft.set("records.on_error", "dead_letter")
         draft.set("records.dead_letter.topic", topic)
@@ -147,6 +153,11 @@ def _errors(settings: Settings, draft: Draft) -> None:
         draft.set("records.on_error", "skip")
         text = "bad records are counted and lost, also those that Connect's sink would stop at"
         draft.note("records", option, text)
+
+
+def _is_read(topic: str, settings: Settings) -> bool:
+    topics, pattern = settings.words("topics"), settings.text("topics.regex")
+    return topic in topics or (not topics and is_matched(pattern, topic))
 
 
 def _transforms(settings: Settings, draft: Draft) -> None:

@@ -8,6 +8,8 @@ _DEFAULT_REGION = "us-west-2"
 _DEFAULT_PART_BYTES = 26_214_400
 _ROLE = "s3.credentials.provider.sts.role"
 _DEFAULT_CHAINS = {"DefaultAWSCredentialsProviderChain", "DefaultCredentialsProvider"}
+_TAGS = 10
+"""Of an object, at most: S3's own limit."""
 _STORE_PORTS = {4566, 4572, 9000, 9090, 8333, 7480, 7070, 3900}
 """LocalStack (now and before), MinIO, S3Mock, SeaweedFS, Ceph, versitygw, Garage."""
 _STORE_NAMES = ("localstack", "minio", "s3", "ceph", "seaweed", "garage", "moto")
@@ -119,7 +121,12 @@ def _tags(settings: Settings, draft: Draft) -> None:
         text = "startOffset, endOffset and recordCount stand in the metadata of each object"
         draft.note("s3", "s3.object.tagging", text)
     if pairs and is_tagged:
-        draft.set("s3.tags", {k: v for k, _, v in (pair.partition(":") for pair in pairs)})
+        tags = {k: v for k, _, v in (pair.partition(":") for pair in pairs)}
+        left_out = [*tags][_TAGS:]
+        draft.set("s3.tags", {name: tags[name] for name in tags if name not in left_out})
+        if left_out:
+            text = f"S3 takes {_TAGS} tags of an object; left out: {', '.join(left_out)}"
+            draft.note("s3", "s3.object.tagging.key.value.pairs", text)
     elif pairs:
         text = "without effect in Connect: s3.object.tagging is false"
         draft.note("s3", "s3.object.tagging.key.value.pairs", text)

@@ -10,6 +10,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer import fetcher, group_coordinator, subscription_state
+from aiokafka.producer.message_accumulator import MessageAccumulator
+from aiokafka.producer.sender import Sender
 
 from spoolsink.config_model import Kafka
 from spoolsink.consumer import GroupConsumer
@@ -272,5 +274,11 @@ def test_what_is_touched_of_aiokafka_is_there() -> None:
     assert "self._max_partition_fetch_bytes" in inspect.getsource(fetcher.Fetcher)
     assert "self._position" in inspect.getsource(subscription_state.TopicPartitionState.seek)
     assert callable(AIOKafkaClient._wait_on_metadata)
+    # Looked up at each connection, so that ours is called.
+    assert "bootstrap_conn = await create_conn(" in inspect.getsource(AIOKafkaClient.bootstrap)
+    assert isinstance(Sender.sender_task, property)
+    assert callable(MessageAccumulator.fail_all)
+    for name in ("self._sender = Sender(", "self._message_accumulator = MessageAccumulator("):
+        assert name in inspect.getsource(AIOKafkaProducer), name
     for name in ("self._fetch_task", "self._pending_tasks"):
         assert name in inspect.getsource(fetcher.Fetcher), name

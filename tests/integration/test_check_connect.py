@@ -60,13 +60,14 @@ async def check(sink: SinkProcess, bench: Bench) -> Checked:
 
 
 async def checked_without(bench: Bench, *rights: str) -> Checked:
-    """On a bucket of its own."""
+    """On a bucket of its own; with every right its topic is found by a pattern."""
     own = bench.sibling()
     await own.topic()
     async with S3Faults(own.s3).serving() as s3:
         for right in rights:
             s3.by_operation.update(dict.fromkeys(OPERATIONS[right], REFUSED))
-        return await check(own.sink({"s3": {"endpoint_url": s3.endpoint_url}}), own)
+        kafka = {} if rights else {"topics_pattern": f"{own.name}.*"}
+        return await check(own.sink({"s3": {"endpoint_url": s3.endpoint_url}, "kafka": kafka}), own)
 
 
 async def test_each_right_that_is_needed_and_missing_is_named_and_nothing_is_left(
@@ -113,6 +114,8 @@ async def test_all_missing_rights_are_named_at_once_and_a_granted_check_is_clean
     async def every() -> None:
         found = await checked_without(bench)
         assert (found.status, found.of("FAIL"), found.keys, found.uploads) == (0, [], [], [])
+        assert [" matches 1: t-" in line for line in found.of("ok")].count(True) == 1
+        assert any("1 partitions, 0 offsets in the log" in line for line in found.of("ok"))
 
     await all_of(none=none(), every=every())
 

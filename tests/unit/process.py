@@ -16,15 +16,18 @@ from spoolsink.intent import Identity
 from spoolsink.metrics import Metrics
 from spoolsink.pipeline import Pipeline
 from spoolsink.records import TopicPartition
+from spoolsink.rotation import RotationReason
 from spoolsink.spool import AnySpool, LocalCut
 from spoolsink.takeover import StartPolicy
 from spoolsink.uploader import Uploader
 from tests.unit.builders import (
     FINGERPRINT,
     MIB,
+    TP,
     Clock,
     config_of,
     counted,
+    docs,
     memory_spool,
     policies_of,
 )
@@ -168,3 +171,28 @@ class Process:
     def held(self, source: str) -> str:
         """Why a source holds, empty when it does not."""
         return next((hold.reason for hold in self.health.holds if hold.source == source), "")
+
+
+def broker_of(places: str, *more: TopicPartition) -> FakeBroker:
+    broker = FakeBroker()
+    for tp in (TP, *more):
+        broker.write(tp, docs(places))
+    return broker
+
+
+async def joined(process: Process, *tps: TopicPartition) -> Process:
+    await process.join(*(tps or (TP,)))
+    await process.turn()
+    return process
+
+
+async def promised(
+    broker: FakeBroker, *tps: TopicPartition, reason: str = "seal", **sections: object
+) -> None:
+    """A process that read all, promised it and died with nothing in S3."""
+    process = await joined(Process(broker, owner="before", **sections), *tps)  # type: ignore[arg-type]
+    await process.turn(2)
+    for appender in process.appenders.values():
+        if reason == "seal":
+            await appender.seal(RotationReason.MAX_AGE)
+    await process.commit()

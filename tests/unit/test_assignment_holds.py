@@ -58,5 +58,10 @@ async def test_a_hold_that_stays_is_told_once_and_never_looks_mended(
         await process.turn()
     lines = [record.message for record in caplog.records]
     assert sum("holds" in line for line in lines) == 1
-    assert "orders-0: goes on" not in lines
+    assert not [line for line in lines if "goes on" in line or "no longer" in line]
     assert process.health.holds[0].since == since
+    process.broker.starts[TP] = 0
+    process.clock.advance(15)
+    await process.turn(2)
+    lines = [record.message for record in caplog.records]
+    assert lines[-2:] == ["orders-0: holds no longer", "orders-0: goes on at 1 (fresh)"]

@@ -77,18 +77,21 @@ def test_what_a_file_names_and_cannot_be_used_is_status_2(
     assert done.stderr.startswith(f"{path}:9: ")
 
 
-def test_everything_that_cannot_be_made_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_everything_that_cannot_be_made_is_told_at_once_with_its_line(
+    tmp_path: Path, command: str
+) -> None:
     path = tmp_path / "sink.yaml"
     path.write_text(
         f"{BASE}records:\n  key: 'no.such:Key'\n  value: 'no.such:Value'\n"
         "layout:\n  partitioner: 'no.such:Class'\n"
     )
-    done = spoolsink("check", str(path))
+    done = spoolsink(command, str(path))
     assert done.returncode == 2
     assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
-        [f"{path}:11", "layout.partitioner"],
-        [f"{path}:9", "records.value"],
         [f"{path}:8", "records.key"],
+        [f"{path}:9", "records.value"],
+        [f"{path}:11", "layout.partitioner"],
     ]
 
 

@@ -7,9 +7,11 @@ import pytest
 from spoolsink.config import fingerprint, load, reveal
 from spoolsink.config_model import Config
 from spoolsink.errors import ConfigError
-from tests.unit.bad_configurations import BASE, TABLE
+from tests.unit import bad_configurations, bad_contradictions
+from tests.unit.bad_configurations import BASE
 
 MIB = 1024 * 1024
+TABLE = [*bad_configurations.TABLE, *bad_contradictions.TABLE]
 
 
 def load_text(tmp_path: Path, text: str, **environ: str) -> Config:

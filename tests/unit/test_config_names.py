@@ -27,6 +27,14 @@ REFUSED = [
 ]
 
 
+ZONES = {
+    "localtime": "'localtime' is what each host says; allowed: an IANA name, or +09:00",
+    "posixrules": "'posixrules' is what each host says; allowed: an IANA name, or +09:00",
+    "right/Europe/Berlin": "no time zone 'right/Europe/Berlin'; did you mean 'Europe/Berlin'?",
+    "posix/UTC": "no time zone 'posix/UTC'",
+}
+
+
 def problems_of(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "sink.yaml"
     path.write_text(text)
@@ -39,6 +47,49 @@ def problems_of(tmp_path: Path, text: str) -> list[str]:
 def test_what_no_server_takes_is_refused(tmp_path: Path, text: str, said: str) -> None:
     problems = problems_of(tmp_path, BASE + text)
     assert any(said in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_zone_that_another_host_has_otherwise_or_not_at_all_is_refused(
+    tmp_path: Path, zone: str
+) -> None:
+    (problem,) = problems_of(tmp_path, BASE + f"layout: {{timezone: {zone}}}")
+    assert f":7: layout.timezone: {ZONES[zone]}" in problem
+
+
+@pytest.mark.parametrize("directory", ["~", "~/spool", "~sink/spool"])
+def test_a_tilde_in_front_is_not_made_a_directory_of_that_name(
+    tmp_path: Path, directory: str
+) -> None:
+    (problem,) = problems_of(tmp_path, BASE + f"spool: {{directory: '{directory}'}}")
+    assert f":7: spool.directory: found '{directory}'; '~' stands for no directory" in problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE.replace("bucket: b", "bucket: ${NONE}"),
+        BASE.replace("topics: orders", "topics: ${NONE}"),
+        BASE.replace("topics: orders", "topics: [orders, '${NONE}']"),
+        BASE.replace("localhost:9092", "['k:9092', '${NONE}']"),
+        BASE.replace("localhost:9092", "${file:/no/such}"),
+        BASE + "  uploads: ${NONE}\n",
+        BASE + "admin: {listen: '${NONE}'}",
+        BASE.replace("name: sink", "name: ${NONE}"),
+    ],
+)
+def test_a_reference_to_nothing_is_told_once(tmp_path: Path, text: str) -> None:
+    (problem,) = problems_of(tmp_path, text)
+    assert "the environment has no NONE" in problem or "cannot read /no/such" in problem
+
+
+def test_beside_a_reference_to_nothing_all_the_rest_is_told(tmp_path: Path) -> None:
+    text = BASE.replace("bucket: b", "bucket: ${NONE}\n  uploads: 0\n  part_size: 1MiB")
+    assert [line.split(": ")[1] for line in problems_of(tmp_path, text)] == [
+        "s3.bucket",
+        "s3.uploads",
+        "s3.part_size",
+    ]
 
 
 @pytest.mark.parametrize("server", ["k:99999", "k:0", "k:\u0661", "k:"])

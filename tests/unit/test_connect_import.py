@@ -235,6 +235,34 @@ def test_an_option_becomes_a_key(changes: dict[str, str | None], line: str, tmp_
     assert [p for p in problems_of(yaml, tmp_path) if "not built yet" not in p] == []
 
 
+@pytest.mark.parametrize(
+    "read",
+    [
+        {"topics": "orders, orders-dead"},
+        {"topics": None, "topics__regex": "orders.*"},
+    ],
+)
+def test_dead_letters_to_a_topic_that_is_read_stop_the_sink_and_are_told(
+    read: dict[str, str | None], tmp_path: Path
+) -> None:
+    option = "errors__deadletterqueue__topic__name"
+    found = imported(tmp_path, **read, **{option: "orders-dead"}, errors__tolerance="all")
+    assert "  on_error: stop\n" in found.yaml
+    told = "errors.deadletterqueue.topic.name: not carried over: orders-dead is read by the sink"
+    assert [told in note for note in found.notes].count(True) == 1
+    assert problems_of(found.yaml, tmp_path) == []
+
+
+def test_more_tags_than_s3_takes_are_left_out_and_told(tmp_path: Path) -> None:
+    pairs = ",".join(f"t{number}:x" for number in range(12))
+    tags = {"s3__object__tagging": "true", "s3__object__tagging__key__value__pairs": pairs}
+    found = imported(tmp_path, **tags)
+    kept = ", ".join(f"t{number}: x" for number in range(10))
+    assert f"  tags: {{{kept}}}\n" in found.yaml
+    assert any(note.endswith("left out: t10, t11") for note in found.notes)
+    assert problems_of(found.yaml, tmp_path) == []
+
+
 def test_a_sink_without_any_rotation_keeps_a_greatest_age(tmp_path: Path) -> None:
     found = imported(tmp_path, flush__size=None)
     assert "max_age: null" not in found.yaml

@@ -157,21 +157,27 @@ async def test_what_was_left_in_a_directory_does_not_pause_who_comes_back(sink: 
     assert (sink.service.state, (new / "state").read_text()) == ("RUNNING", "RUNNING")
 
 
-async def refused(sink: Sink, words: str) -> None:
-    """The restart is, and nothing has changed."""
+async def refused(sink: Sink, *words: str) -> None:
+    """The restart is, with a line for each of the words, and nothing has changed."""
     engine, config = sink.service._engine, sink.service.config
     status, body = await sink.ask("POST /connectors/sink/restart?includeTasks=true")
     assert (status, body["error_code"]) == (400, 400)
-    assert words in body["message"]
+    lines = body["message"].splitlines()
+    assert [word in line for word, line in zip(words, lines, strict=True)] == [True] * len(lines)
     assert (sink.service._engine, sink.service.config) == (engine, config)
     assert not sink.service._stopping.is_set()
+
+
+def line_of(sink: Sink, key: str) -> int:
+    lines = (sink.directory / "sink.yaml").read_text().splitlines()
+    return next(n for n, line in enumerate(lines, start=1) if line.strip().startswith(key))
 
 
 async def test_a_directory_that_is_anothers_is_refused(sink: Sink) -> None:
     await sink.start()
     lock = claim(sink.directory / "anothers")
     sink.write(spool={"directory": str(sink.directory / "anothers")})
-    await refused(sink, "spool.directory: ")
+    await refused(sink, f"sink.yaml:{line_of(sink, 'directory:')}: spool.directory: ")
     sink.write(spool={"directory": "/proc/spoolsink"})
     await refused(sink, "spool.directory: ")
     os.close(lock)
@@ -183,7 +189,7 @@ async def test_a_port_in_use_is_refused(sink: Sink) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         sink.write(admin={"listen": f"127.0.0.1:{taken.getsockname()[1]}"})
         sink.data["admin"]["listen"] = listen
-        await refused(sink, "admin.listen 127.0.0.1:")
+        await refused(sink, f"sink.yaml:{line_of(sink, 'listen:')}: admin.listen: 127.0.0.1:")
     sink.write()
     assert (await sink.ask("POST /connectors/sink/restart"))[0] == 204
 
@@ -199,6 +205,25 @@ async def test_a_bad_file_is_refused_with_its_line_also_while_stopped(sink: Sink
     assert (await sink.ask("GET /connectors/sink/status"))[1]["connector"]["state"] == "STOPPED"
     with pytest.raises(ConfigError, match="colour"):
         await sink.service.restart()
+
+
+async def test_everything_that_cannot_be_made_is_told_at_once_to_who_asks_and_to_the_log(
+    sink: Sink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Found by reading: the first alone was, and without its line."""
+    await sink.start()
+    sink.write(layout={"partitioner": "no.such:Class"}, records={"key": "no.such:Key"})
+    sink.write(records={"value": "no.such:Value"})
+    told = [
+        f"sink.yaml:{line_of(sink, f'{key}:')}: {section}.{key}: "
+        for section, key in (("layout", "partitioner"), ("records", "key"), ("records", "value"))
+    ]
+    await refused(sink, *told)
+    sink.service._on_hangup()
+    assert sink.service._reload is not None
+    await sink.service._reload
+    lines = [r.message for r in caplog.records if r.message.startswith("not restarted: ")]
+    assert [word in line for word, line in zip(told * 2, lines, strict=True)] == [True] * 6
 
 
 # -- systemd ---------------------------------------------------------------------------------------
