@@ -1,7 +1,13 @@
 """S3 partitions: fields, times, escaping, and what happens when something is missing."""
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -163,6 +169,22 @@ def test_buckets_round_down_on_the_local_wall_clock(
 ) -> None:
     layout = Layout("{time:%dT%H:%M}", timezone="America/Los_Angeles", bucket_seconds=bucket)
     assert place(layout, batch_of([b"1"], times=[utc_ms(moment)])) == [rendered]
+
+
+def test_a_hosts_own_zones_do_not_change_the_keys(tmp_path: Path) -> None:
+    """A host may be years behind; here Berlin has become UTC."""
+    shutil.copy(str(resources.files("tzdata.zoneinfo").joinpath("UTC")), tmp_path / "Berlin")
+    (tmp_path / "Europe").mkdir()
+    (tmp_path / "Berlin").rename(tmp_path / "Europe" / "Berlin")
+    code = """
+from datetime import datetime
+from spoolsink.layout_time import zone_of
+print(datetime(2026, 7, 1, tzinfo=zone_of("Europe/Berlin")).utcoffset())
+"""
+    environment = {**os.environ, "PYTHONTZPATH": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, env=environment, capture_output=True, check=True)
+    assert found.stdout.strip() == b"2:00:00"
 
 
 @given(
