@@ -32,10 +32,10 @@ class Digest:
         return xxh3_128(self._rows.digest() + self._offsets.digest()).digest()
 
     def text(self) -> str:
-        """`xxh3-128:` and 32 hex digits."""
+        """`xxh128:` and 32 hex digits."""
         return digest_text(self.raw())
 
 
 def digest_text(raw: bytes) -> str:
     """As objects' metadata have it: algorithm and hex digits."""
-    return f"xxh3-128:{raw.hex()}"
+    return f"xxh128:{raw.hex()}"

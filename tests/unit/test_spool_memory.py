@@ -71,7 +71,7 @@ async def test_every_mode_gives_the_same_summary(spool: AnySpool) -> None:
     await spool.append(key_of(1), [9], b"")
     [sealed] = await spool.seal(labels_of([key_of(1)]))
     parts = xxh3_128_digest(b"a\nb\n" * 100) + xxh3_128_digest(struct.pack("<QQQ", 3, 5, 9))
-    assert sealed.summary == (3, 400, 3, 9, f"xxh3-128:{xxh3_128_hexdigest(parts)}")
+    assert sealed.summary == (3, 400, 3, 9, f"xxh128:{xxh3_128_hexdigest(parts)}")
 
 
 async def test_dropping_a_topic_partition_leaves_the_others(spool: AnySpool) -> None:
