@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from spoolsink.config_model import Config
 from spoolsink.config_rules import contradictions
-from spoolsink.config_source import KeyPath, Source, read
+from spoolsink.config_source import KeyPath, Source, read, read_text
 from spoolsink.errors import ConfigError
 
 ENCODING_NUMBER = 2
@@ -31,7 +31,22 @@ _SHOWN_CHARACTERS = 60
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Raises ConfigError with every problem, in the order of the file."""
-    source = read(path, environ)
+    config, problems = _judged(read(path, environ))
+    if problems or config is None:
+        raise ConfigError([f"{path}:{line}: {text}" for line, text in problems])
+    return config
+
+
+def refusals(text: str) -> list[str]:
+    """What `load` refuses of a text that is no file yet, whatever its references stand for.
+
+    Each begins with its dotted key; there are no lines.
+    """
+    return [problem for _, problem in _judged(read_text(text))[1]]
+
+
+def _judged(source: Source) -> tuple[Config | None, list[tuple[int, str]]]:
+    """A configuration, or problems with their lines, in the order of the file."""
     problems = list(source.problems)
     config: Config | None = None
     broken: list[Broken] = []
@@ -45,16 +60,14 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         problems.append((1, "must be a mapping of keys"))
     if config is not None:
         rules = contradictions(config)
-        absent = [*source.unread, *(place for place, _ in broken)]
         problems += [
             (source.line_of(where), f"{_dotted(where)}: {what}")
             for where, what in rules
             # What was left out for its own problem is not held against its section.
-            if not any(place[: len(where)] == where for place in absent)
+            if not source.is_unread(where)
+            and not any(place[: len(where)] == where for place, _ in broken)
         ]
-    if problems or config is None:
-        raise ConfigError([f"{path}:{line}: {text}" for line, text in sorted(set(problems))])
-    return config
+    return config, sorted(set(problems))
 
 
 def located(path: Path, environ: Mapping[str, str], problems: Iterable[str]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from spoolsink.config_model import Config, SchemaRegistry
 from spoolsink.config_source import KeyPath
+from spoolsink.config_types import whole_name
 from spoolsink.converters.options import OPTIONS, check_options, near_miss
 from spoolsink.layout_template import check_path
 
@@ -95,7 +96,7 @@ def _registry(registry: SchemaRegistry) -> Iterator[Problem]:
 def is_matched(pattern: str | None, topic: str) -> bool:
     """Whether `kafka.topics_pattern` takes a topic."""
     try:
-        return pattern is not None and re.fullmatch(pattern, topic) is not None
+        return pattern is not None and whole_name(pattern).match(topic) is not None
     except re.error:  # told where it stands
         return False
 

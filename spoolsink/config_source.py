@@ -59,7 +59,10 @@ class Source:
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[tuple[int, str]] = field(default_factory=list)
     unread: set[KeyPath] = field(default_factory=set)
-    """Where an empty text stands in for what could not be had, which is told in `problems`."""
+    """Where an empty text stands in for what could not be had, which is told in `problems`.
+
+    Where nothing is known of the environment it is not told: that is no fault of the text.
+    """
 
     def is_unread(self, path: KeyPath) -> bool:
         """Whether a value, or an item of a list, is not what the file means."""
@@ -91,6 +94,13 @@ def read(path: Path, environ: Mapping[str, str]) -> Source:
     return source
 
 
+def read_text(text: str) -> Source:
+    """`read`, of a text that is no file yet and is meant for an environment that is not known."""
+    source = Source("")
+    _Reader(source, None).read(text)
+    return source
+
+
 def _hint(text: str, line: int) -> str:
     """For a mistake that is easily made: `[${A}]`, where YAML takes the brace for its own."""
     shown = text.splitlines()[line - 1 : line]
@@ -99,7 +109,7 @@ def _hint(text: str, line: int) -> str:
 
 
 class _Reader:
-    def __init__(self, source: Source, environ: Mapping[str, str]) -> None:
+    def __init__(self, source: Source, environ: Mapping[str, str] | None) -> None:
         self._source = source
         self._environ = environ
 
@@ -144,7 +154,8 @@ class _Reader:
         value = self._scalar(node, path)
         if len(self._source.problems) > before:
             self._source.unread.add(path)
-        return value
+        # Not the null that nothing without quotes is: a key that is there, and its section knows.
+        return "" if path in self._source.unread else value
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, object]:
         found: dict[str, object] = {}
@@ -169,7 +180,7 @@ class _Reader:
     def _scalar(self, node: yaml.Node, path: KeyPath) -> object:
         line = node.start_mark.line + 1
         dotted = ".".join(map(str, path))
-        text = self._replaced(str(node.value), line, dotted)
+        text = self._replaced(str(node.value), line, path)
         if _SURROGATE.search(text):
             # Of an escape (`\ud800`), or of a variable whose bytes are not UTF-8.
             self._problem(line, f"{dotted}: half a character (a lone surrogate) is no text")
@@ -182,17 +193,23 @@ class _Reader:
             return int(text) if len(text) < 40 else text  # noqa: PLR2004 (no such number is meant)
         return SpelledFloat(text) if _FLOAT.fullmatch(text) else text
 
-    def _replaced(self, text: str, line: int, dotted: str) -> str:
+    def _replaced(self, text: str, line: int, path: KeyPath) -> str:
+        dotted, environ = ".".join(map(str, path)), self._environ
+
         def replace(match: re.Match[str]) -> str:
             reference = _REFERENCE.fullmatch(match.group())
             if reference is None:
                 self._problem(line, f"{dotted}: cannot read the reference {match.group()!r}")
                 return ""
+            if environ is None:
+                if reference["default"] is None:
+                    self._source.unread.add(path)
+                return reference["default"] or ""
             if reference["file"]:
                 return self._file(reference["file"], line, dotted)
             # As in a shell: `:-` also stands in for a variable that is there and empty.
-            found = self._environ.get(reference["name"]) or reference["default"]
-            if found is None and reference["name"] not in self._environ:
+            found = environ.get(reference["name"]) or reference["default"]
+            if found is None and reference["name"] not in environ:
                 name = reference["name"]
                 self._problem(line, f"{dotted}: the environment has no {name}")
             return found or ""

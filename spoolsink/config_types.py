@@ -1,6 +1,7 @@
 """Types of configuration values: durations, sizes, lists, words; each says what it allows."""
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -84,13 +85,28 @@ def parse_words(value: object) -> tuple[str, ...]:
 def whole_name(pattern: str) -> re.Pattern[str]:
     """What `match`es where `re.fullmatch(pattern)` does, for who asks nothing else of a pattern.
 
-    Raises re.error. Flags (`(?i)orders`) stay in front, where alone Python takes them.
+    Raises re.error, also for what Python only warns of: sets within sets and their intersections
+    (`[a-z&&[^q]]`), which are Java's and mean something else here. Flags (`(?i)orders`) stay in
+    front, where alone Python takes them.
     """
     flags = _FLAGS.match(pattern)
     assert flags is not None  # an empty one, at least
     # The line's end, where it has no meaning, closes a comment.
-    end = "\n" if re.compile(pattern).flags & re.VERBOSE else ""
-    return re.compile(f"{flags[0]}(?:{pattern[flags.end() :]}{end})\\Z")
+    end = "\n" if _compiled(pattern).flags & re.VERBOSE else ""
+    return _compiled(f"{flags[0]}(?:{pattern[flags.end() :]}{end})\\Z")
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    with warnings.catch_warnings():
+        # Not to be remembered by `re` either, which warns of a pattern once.
+        warnings.simplefilter("error", FutureWarning)
+        try:
+            return re.compile(pattern)
+        except FutureWarning as warning:
+            told = str(warning).lower()
+            raise re.error(f"{told}: Python has none (a character itself: \\[ \\&)") from warning
+        except (OverflowError, RecursionError) as error:
+            raise re.error(str(error)) from error
 
 
 def as_tuple(value: object) -> object:

@@ -385,4 +385,5 @@ def _without(batch: Batch, rows: Mapping[int, object]) -> Batch:
         values=[batch.values[i] for i in kept],
         headers=None if headers is None else [headers[i] for i in kept],
         facts=None,
+        times=None,
     )

@@ -113,7 +113,11 @@ def _problems(path: str) -> list[str]:
 
 def _made(name: str, options: Mapping[str, object]) -> Callable[..., object]:
     try:
-        partitioner = load_class(name)(options)
+        make = load_class(name)
+    except ValueError as error:
+        raise ConfigError([f"layout.partitioner: {error}"]) from error
+    try:
+        partitioner = make(options)
     except Exception as error:  # the user's code: it may raise anything when it is made
         raise ConfigError([f"layout.partitioner: {_told(error)}"]) from error
     if not callable(partitioner):

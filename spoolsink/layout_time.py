@@ -30,8 +30,9 @@ _DAY_MS = 86_400_000
 _CACHE_ENTRIES = 16_384
 _ALIKE_GRAINS = 200
 """Looked at one by one, minutes mostly, before each record is: an hour's batch has 60."""
-_WHOLE_MINUTES_FROM_MS = 63_593_070_000
-"""1972-01-07: since then every zone is whole minutes off UTC, Africa/Monrovia as the last one."""
+_WHOLE_MINUTES_FROM_MS = 63_593_100_000
+"""1972-01-07: every zone is whole minutes off UTC, Africa/Monrovia as the last one since half a
+minute. Itself a whole minute: no minute that is remembered begins before it."""
 _MAX_MS = 1 << 63
 """Of Kafka's own timestamps; Python refuses to print numbers of thousands of digits in an error."""
 

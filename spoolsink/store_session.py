@@ -5,7 +5,7 @@
 2. A role is renewed at three quarters of its life, by one call, while the others go on with the
    old keys. Where STS is away the old ones serve until just before they expire.
 3. Every client of the session, those of STS included, has the proxy, the authorities and the
-   timeouts of the S3 client.
+   timeouts of the S3 client, and follows no redirection by itself.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import AioSession, get_session
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import (
@@ -128,9 +129,40 @@ def _make_session(settings: S3, reveal: Reveal) -> AioSession:
             # botocore puts its own together anew for each request: a tenth of a small Put.
             user_agent=f"spoolsink/{__version__}",
             proxies={"http": proxy, "https": proxy} if proxy else None,
+            http_session_cls=_StayingSession,
         )
     )
+    session.register("before-call.s3.HeadBucket", _ask_once)
     return session
+
+
+def _ask_once(context: Any, **_: object) -> None:
+    """For the region botocore asks the bucket: about that answer too, and so on without end.
+
+    An endpoint that redirects everything ended in a RecursionError (seen, botocore 1.43).
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+class _StayingSession(AIOHTTPSession):  # type: ignore[misc] # aiobotocore has no types
+    """Hands a redirection to botocore, which asks for the bucket's region and signs anew.
+
+    aiohttp would send the body, without its signature, to whomever the answer names; a 303 it
+    makes a GET, whose ETag looks like that of an object that was written (seen, aiohttp 3.14).
+    """
+
+    async def _get_session(self, proxy_url: str | None) -> "_Staying":
+        return _Staying(await super()._get_session(proxy_url))
+
+
+class _Staying:
+    """What aiobotocore calls of an aiohttp session."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    async def request(self, *arguments: Any, **named: Any) -> Any:
+        return await self._session.request(*arguments, allow_redirects=False, **named)
 
 
 def _credentials_of(settings: S3, region: str | None, reveal: Reveal) -> Credentials:

@@ -110,8 +110,9 @@ def decode(
 ):
     """`(offsets, timestamps, keys, values, headers, facts, times)` of `count` records.
 
-    They are all of `data`. `times` are the least and the greatest timestamp, None without a record. `log_ms`: the time of all of them where the log sets it, else None.
-    `is_dense`: offsets are not looked at but for the last one, which must be the one that is due.
+    They are all of `data`. `times` are the least and the greatest timestamp, None without a record.
+    `log_ms`: the time of all of them where the log sets it, else None. `is_dense`: offsets are not
+    looked at but for the last one, which must be the one that is due.
     Raises CorruptRecordException, and UnicodeDecodeError for a header's name.
     """
     if count < 0 or count > data.shape[0] // _MIN_RECORD_BYTES:

@@ -1,15 +1,17 @@
 """`spoolsink import-connect`: a Kafka Connect S3 sink's JSON to our YAML.
 
 What is carried over is written out, also where it is Connect's default and not ours. What is not is
-a comment in the YAML and a line on standard error, never silence (`options` is the table of all).
-Secrets are never copied: they become `${NAME}` references.
+a comment in the YAML and a line on standard error, never silence (`options` is the table of all);
+so is what `check` refuses of the YAML, as far as it can be told without the environment. Secrets
+are never copied: they become `${NAME}` references.
 """
 
 import re
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from spoolsink.connect_import.draft import Draft
+from spoolsink.config import refusals
+from spoolsink.connect_import.draft import SECTIONS, Draft
 from spoolsink.connect_import.ending import carry_format, carry_rotate
 from spoolsink.connect_import.kafka import carry_kafka
 from spoolsink.connect_import.options import Fate, option_of
@@ -58,6 +60,7 @@ def import_connector(path: Path) -> Imported:
         _say(option, settings.values[option], draft)
     if settings.problems:
         raise ConfigError([f"{path}: {problem}" for problem in settings.problems])
+    _say_refusals(draft)
     return Imported(draft.text(), draft.notes)
 
 
@@ -102,6 +105,13 @@ def _say(option: str, value: str, draft: Draft) -> None:
         draft.note(section, option, f"not carried over ({_shown(option, value)}): without effect")
     elif row.fate is Fate.LOST and value.strip() not in row.harmless:
         draft.note(section, option, f"not carried over ({_shown(option, value)}): {row.how}")
+
+
+def _say_refusals(draft: Draft) -> None:
+    """Values that Connect takes and `check` does not: the file is to be mended by hand."""
+    for problem in refusals(draft.text()):
+        section = re.split(r"[.:]", problem, maxsplit=1)[0]
+        draft.note(section if section in SECTIONS[1:] else "", "check refuses", problem)
 
 
 def _shown(option: str, value: str) -> str:

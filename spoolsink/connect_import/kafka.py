@@ -50,11 +50,6 @@ def _topics(settings: Settings, draft: Draft) -> None:
             draft.note("kafka", "topics.regex", "not carried over: topics are named beside it")
     elif pattern:
         draft.set("kafka.topics_pattern", pattern)
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            text = f"Java's expression is none of Python's ({error}); to be rewritten"
-            draft.note("kafka", "topics.regex", text)
     else:
         settings.problems.append("topics: required (or topics.regex)")
 

@@ -189,6 +189,41 @@ async def test_no_odd_answer_to_complete_is_success(
             await store.complete("k", "u", [], create_only=True)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_where_a_redirection_leads_nothing_is_sent_and_nothing_is_believed(
+    status: int,
+) -> None:
+    """Found by reading: aiohttp made a GET of a 303, and its ETag counted as a write."""
+    followed: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/elsewhere":
+            followed.append(request.method)
+            return web.Response(headers={"ETag": '"e"'})
+        return web.Response(status=status, headers={"Location": "/elsewhere"})
+
+    async with store_of(answer) as store:
+        with pytest.raises(ObjectStoreError, match=rf"k: {status}: "):
+            await put(store, "k", b"x")
+    assert followed == []
+
+
+async def test_a_bucket_of_another_region_gets_the_body_again_whole_and_signed_for_it() -> None:
+    bodies: list[bytes] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        if "/eu-west-3/s3/" in request.headers["Authorization"]:
+            return web.Response(headers={"ETag": '"e"'})
+        there = {"Location": "/elsewhere", "x-amz-bucket-region": "eu-west-3"}
+        return web.Response(status=307, headers=there)
+
+    body = bytes(range(256)) * 4096
+    async with store_of(answer) as store:
+        await put(store, "k", body)
+    assert bodies == [body, body]
+
+
 async def test_writing_requests_in_flight_are_counted() -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 

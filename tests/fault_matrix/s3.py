@@ -54,8 +54,8 @@ S3 = (
     ),
     Row(
         53, "too many, too small parts", "sizes follow from the body",
-        ("unit/uploader::parts_are_of_exactly_the_size_but_the_last",
-         "unit/uploader::the_part_size_grows_where_ten_thousand_would_not_do",
+        ("unit/body_parts::parts_are_of_exactly_the_size_but_the_last",
+         "unit/body_parts::the_part_size_grows_where_ten_thousand_would_not_do",
          "contract/object_store_options::a_part_grows_where_an_object_would_need_more_parts_than_s3_takes"),
     ),
     Row(

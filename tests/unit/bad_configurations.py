@@ -9,6 +9,8 @@ s3:
   bucket: b
 """
 
+_PYTHON_HAS_NONE = r"Python has none (a character itself: \[ \&)"
+
 TABLE: list[tuple[str, list[str]]] = [
     ("", ["sink.yaml:1: the file is empty"]),
     ("[1]", ["sink.yaml:1: must be a mapping of keys"]),
@@ -288,6 +290,18 @@ TABLE: list[tuple[str, list[str]]] = [
     (
         "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics: orders\ns3:\n  region: r\n",
         ["sink.yaml:5: s3.bucket: required"],
+    ),
+    *(
+        (
+            BASE.replace("topics: orders", f"topics_pattern: '{pattern}'")
+            + "records: {on_error: dead_letter, dead_letter: {topic: a}}",
+            [f"sink.yaml:4: kafka.topics_pattern: no regular expression: {told}"],
+        )
+        for pattern, told in (
+            ("a[[b]&&c]", f"possible nested set at position 2: {_PYTHON_HAS_NONE}"),
+            ("[a-z&&c]", f"possible set intersection at position 4: {_PYTHON_HAS_NONE}"),
+            ("a{4294967296}", "the repetition number is too large"),
+        )
     ),
     (
         "name: sink\nkafka:\n  bootstrap_servers: localhost:9092\n  topics_pattern: '('\ns3:\n  bucket: b\n",

@@ -32,7 +32,7 @@ from tests.unit.builders import (
     policies_of,
 )
 from tests.unit.fake_kafka import FakeBroker, FakeGroup
-from tests.unit.test_uploader import FakeStore
+from tests.unit.fake_store import FakeStore
 
 
 class Process:

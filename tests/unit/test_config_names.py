@@ -1,5 +1,7 @@
 """Addresses, names and patterns of a configuration that Kafka or S3 would refuse, or misread."""
 
+import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,12 @@ def test_a_reference_without_quotes_inside_of_brackets_is_told_what_it_needs(
 )
 def test_a_pattern_means_what_fullmatch_takes(pattern: str, name: str, *, is_whole: bool) -> None:
     assert (whole_name(pattern).match(name) is not None) is is_whole
+
+
+def test_a_set_of_java_is_refused_each_time_and_nothing_is_written_to_standard_error() -> None:
+    with warnings.catch_warnings(record=True) as written:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            with pytest.raises(re.error, match="set intersection"):
+                whole_name("orders-[a-z&&[^q]]")
+    assert written == []

@@ -99,7 +99,7 @@ def rows_of(
 
 
 def packed(form: Format, chunks: Iterator[bytes], tag: str = "") -> bytes:
-    return b"".join(form.body(chunks, form.schema_text(tag), "sha256:00"))
+    return b"".join(form.body(chunks, form.schema_text(tag), "xxh128:00"))
 
 
 def by_columns(kind: str, codec: str = "none") -> tuple[Format, list[bytes]]:

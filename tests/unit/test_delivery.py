@@ -14,9 +14,9 @@ from spoolsink.records import TopicPartition
 from spoolsink.spool.files import CHUNK_BYTES
 from tests.unit.builders import CLUSTER, TOPIC_ID, TP, docs, memory_spool
 from tests.unit.fake_kafka import FakeBroker
+from tests.unit.fake_store import FakeStore
 from tests.unit.process import Process
 from tests.unit.spools import spool_of
-from tests.unit.test_uploader import FakeStore
 
 OTHER = TopicPartition("orders", 1)
 RECORDS = {"rotate": {"records": 2}}

@@ -1,6 +1,7 @@
 """Columns to rows and places: one bad record costs that record only."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from spoolsink import encoder
 from spoolsink.converters.json import JsonConverter
 from spoolsink.encoder import Encoded, Encoder, Side
 from spoolsink.errors import ConversionError, FormatError, LayoutError
-from spoolsink.records import Batch
+from spoolsink.records import Batch, TimeBounds
 from tests.unit.builders import NOON, TP, batch_of, docs, policies_of
 
 BY_TIME = {"partition": "h={time:%H}", "time": "value.t"}
@@ -53,6 +54,13 @@ def test_bad_records_are_taken_out_with_their_place_and_stage() -> None:
     assert (
         reasons(encoded)[1] == "orders-0 offset 11: layout: value.p: list cannot be used in a path"
     )
+
+
+def test_the_bounds_of_times_are_those_of_the_records_that_are_left() -> None:
+    first, second = docs("ab")
+    batch = replace(batch_of([b"{bad", first, second, b"}"]), times=TimeBounds(0, NOON))
+    kept = encode(batch).batch
+    assert kept.time_bounds == (kept.timestamps[0], kept.timestamps[1])
 
 
 def test_a_batch_of_bad_records_alone_leaves_nothing() -> None:

@@ -329,3 +329,11 @@ def test_an_offset_of_seconds_does_not_make_a_rendering_depend_on_the_one_before
 
     low, high = 86_400_000, 86_400_000 + 59_000
     assert rendered(low, high) == rendered(high, low)[::-1]
+
+
+def test_a_zone_that_changes_within_a_minute_is_rendered_alike_in_every_batch() -> None:
+    changed = 63_593_070_000
+    for first in (changed, changed + 29_999, changed + 30_000):
+        instants = [first, changed + 120_000]
+        one, many = (TimeFormat("%H:%M", zone_of("Africa/Monrovia"), None) for _ in range(2))
+        assert many.column(instants, *instants) == [one.render(instant) for instant in instants]

@@ -157,7 +157,7 @@ def test_times_for_rotation_come_as_with_a_template() -> None:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("no.such.module:Class", "cannot load 'no.such.module:Class': No module"),
+        ("no.such.module:Class", "partitioner: cannot load 'no.such.module:Class': No module"),
         (f"{__name__}:Absent", "cannot load"), (f"{__name__}:batch_of.nothing", "cannot load"),
         (f"{__name__}:__doc__", "not a class"), (f"{__name__}:Field", "KeyError: 'name'"),
         (f"{__name__}:NotCallable", "makes cannot be called"),

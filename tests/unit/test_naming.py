@@ -8,7 +8,7 @@ from spoolsink.naming import Naming
 from spoolsink.segment import SegmentLabel, SegmentSummary
 from tests.unit.builders import TP, batch_of, docs
 
-SUMMARY = SegmentSummary(3, 60, 7, 12, "sha256:0123456789abcdef")
+SUMMARY = SegmentSummary(3, 60, 7, 12, "xxh128:0123456789abcdef")
 
 
 def naming_of(
@@ -95,7 +95,7 @@ def test_metadata_tells_range_records_cut_digest_and_sink_in_plain_numbers() -> 
         "spoolsink-cut": "5",
         "spoolsink-cut-end": "20",
         "spoolsink-cut-records": "9",
-        "spoolsink-digest": "sha256:0123456789abcdef",
+        "spoolsink-digest": "xxh128:0123456789abcdef",
         "spoolsink-sink": "sink",
     }
 

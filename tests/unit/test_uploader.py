@@ -4,17 +4,13 @@ import asyncio
 import logging
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spoolsink import uploader as uploader_module
-from spoolsink.backoff import Backoff
-from spoolsink.body_parts import MAX_PARTS, Body, part_bytes_for, split_body
+from spoolsink.body_parts import Body
 from spoolsink.errors import (
     ObjectConflictError,
     ObjectStoreError,
@@ -23,155 +19,9 @@ from spoolsink.errors import (
     SegmentCorruptError,
     UploadGoneError,
 )
-from spoolsink.object_store import Part, StoredObject, crc32_of
-from spoolsink.uploader import Outcome, Store, Upload, Uploader
-
-META = {
-    "spoolsink-first-offset": "7",
-    "spoolsink-last-offset": "9",
-    "spoolsink-records": "3",
-    "spoolsink-digest": "sha256:aa",
-}
-PART_BYTES = 4
-
-Script = dict[str, list[tuple[str, type[ObjectStoreError]]]]
-
-
-class FakeStore:
-    """S3 in memory; `script` says for an operation's next calls what goes wrong, and when."""
-
-    def __init__(
-        self, script: dict[str, list[tuple[str, type[ObjectStoreError]]]] | None = None
-    ) -> None:
-        self.script = script or {}
-        self.objects: dict[str, tuple[bytes, dict[str, str]]] = {}
-        self.uploads: dict[str, tuple[dict[str, str], dict[int, bytes]]] = {}
-        self.calls: list[str] = []
-        self.has_part = asyncio.Event()
-        self.code = "Scripted"
-        self.summing_threads: set[int] = set()
-
-    def _fails(self, operation: str, when: str) -> None:
-        if when == "before":
-            self.calls.append(operation)
-        steps = self.script.get(operation, [])
-        if steps and steps[0][0] == when:
-            _, error = steps.pop(0)
-            raise error(operation, self.code, "as scripted", "bucket", "")
-
-    def checksum_of(self, body: Body) -> str | None:
-        self.summing_threads.add(threading.get_ident())
-        return crc32_of(body)
-
-    async def put(
-        self,
-        key: str,
-        body: Body,
-        *,
-        metadata: Mapping[str, str],
-        content_type: str,
-        create_only: bool,
-        checksum: str | None = None,
-    ) -> None:
-        self._fails("put", "before")
-        assert checksum == crc32_of(body)
-        self._store(key, b"".join(body), dict(metadata), create_only=create_only)
-        self._fails("put", "after")
-
-    async def head(self, key: str) -> StoredObject | None:
-        self._fails("head", "before")
-        found = self.objects.get(key)
-        return None if found is None else StoredObject(len(found[0]), found[1])
-
-    async def create_upload(
-        self, key: str, *, metadata: Mapping[str, str], content_type: str
-    ) -> str:
-        self._fails("create", "before")
-        upload_id = f"u{len(self.calls)}"
-        self.uploads[upload_id] = (dict(metadata), {})
-        return upload_id
-
-    async def upload_part(
-        self, key: str, upload_id: str, number: int, body: Body, *, checksum: str | None = None
-    ) -> Part:
-        self.has_part.set()
-        assert checksum == crc32_of(body)
-        self._fails("part", "before")
-        self._upload(upload_id)[1][number] = b"".join(body)
-        self._fails("part", "after")
-        return Part(number, f"e{number}", None)
-
-    async def complete(
-        self, key: str, upload_id: str, parts: Sequence[Part], *, create_only: bool
-    ) -> None:
-        self._fails("complete", "before")
-        metadata, bodies = self._upload(upload_id)
-        body = b"".join(bodies[part.number] for part in parts)
-        self._store(key, body, metadata, create_only=create_only)
-        del self.uploads[upload_id]
-        self._fails("complete", "after")
-
-    async def abort(self, key: str, upload_id: str) -> None:
-        self._fails("abort", "before")
-        self._upload(upload_id)
-        del self.uploads[upload_id]
-
-    def _upload(self, upload_id: str) -> tuple[dict[str, str], dict[int, bytes]]:
-        if upload_id not in self.uploads:
-            raise UploadGoneError("any", "NoSuchUpload", "", "bucket", "")
-        return self.uploads[upload_id]
-
-    def _store(self, key: str, body: bytes, metadata: dict[str, str], *, create_only: bool) -> None:
-        if create_only and key in self.objects:
-            raise ObjectConflictError("any", "PreconditionFailed", "", "bucket", key)
-        self.objects[key] = (body, metadata)
-
-
-def upload_of(body: bytes, *keys: str) -> Upload:
-    return Upload(keys or ("k",), lambda: iter([body[:3], body[3:]]), len(body), META, "text/plain")
-
-
-class Owner:
-    """What an uploader tells its owner, in order."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.waits: list[float] = []
-
-    async def sleep(self, seconds: float) -> None:
-        self.waits.append(seconds)
-        await asyncio.sleep(0)
-
-    async def started(self, key: str, upload_id: str) -> None:
-        self.told.append(f"started {key} {upload_id}")
-
-    async def ended(self, key: str, upload_id: str) -> None:
-        self.told.append(f"ended {key} {upload_id}")
-
-    def uploader(self, store: Store, *, part_bytes: int = PART_BYTES, uploads: int = 4) -> Uploader:
-        return Uploader(
-            store,
-            part_bytes=part_bytes,
-            uploads=uploads,
-            make_backoff=lambda: Backoff(0.1, 60, lambda: 0.999),
-            sleep=self.sleep,
-            on_error=lambda error: self.told.append(f"error {error.operation}"),
-            on_success=lambda: self.told.append("success"),
-            on_upload_started=self.started,
-            on_upload_ended=self.ended,
-        )
-
-
-async def run(
-    store: FakeStore,
-    upload: Upload,
-    *,
-    is_allowed: Callable[[], bool] = lambda: True,
-    create_only: bool = True,
-    owner: Owner | None = None,
-) -> tuple[Outcome, str]:
-    uploader = (owner or Owner()).uploader(store)
-    return await uploader.upload(upload, is_allowed, create_only=create_only)
+from spoolsink.object_store import Part
+from spoolsink.uploader import Outcome, Upload
+from tests.unit.fake_store import META, FakeStore, Owner, run, upload_of
 
 
 async def test_a_small_body_is_one_request() -> None:
@@ -216,7 +66,7 @@ async def test_a_vanished_upload_is_done_again_unless_it_was_completed() -> None
 
 async def test_a_taken_key_is_left_alone_and_the_next_one_used() -> None:
     store = FakeStore()
-    other = (b"other", {**META, "spoolsink-digest": "sha256:bb"})
+    other = (b"other", {**META, "spoolsink-digest": "xxh128:bb"})
     store.objects["k"] = other
     assert await run(store, upload_of(b"abcdefghi", "k", "k+aa")) == (Outcome.CREATED, "k+aa")
     assert store.objects["k"] == other
@@ -299,7 +149,7 @@ async def test_the_life_of_a_multipart_upload_is_told() -> None:
 
 
 async def test_an_upload_that_may_still_be_there_has_not_ended() -> None:
-    other = (b"other", {**META, "spoolsink-digest": "sha256:bb"})
+    other = (b"other", {**META, "spoolsink-digest": "xxh128:bb"})
     for error, told in (
         (RetryableStoreError, ["started k u1"]),
         (UploadGoneError, ["started k u1", "ended k u1"]),
@@ -477,44 +327,6 @@ async def test_who_waits_for_an_s3_that_is_away_holds_no_body() -> None:
     finally:
         tracemalloc.stop()
     assert len(owner.waits) == 2
-
-
-def test_large_chunks_are_not_copied_and_small_ones_come_together() -> None:
-    large, small = bytes(2**17), b"x" * 1000
-    ((part, is_last),) = split_body(iter([small, small, large, *[small] * 600]), 2**21)
-    first, second, *rest = part
-    assert first == small * 2
-    assert isinstance(second, memoryview)
-    assert second.obj is large
-    assert [len(piece) for piece in rest] == [263_000, 263_000, 74_000]
-    assert is_last
-
-
-@given(st.lists(st.binary(max_size=9)), st.integers(1, 7))
-def test_parts_are_of_exactly_the_size_but_the_last(chunks: list[bytes], size: int) -> None:
-    parts = list(split_body(iter(chunks), size))
-    bodies = [b"".join(part) for part, _ in parts]
-    assert b"".join(bodies) == b"".join(chunks)
-    assert [is_last for _, is_last in parts] == [False] * (len(parts) - 1) + [True]
-    assert all(len(body) == size for body in bodies[:-1])
-    assert len(bodies[-1]) <= size
-
-
-@pytest.mark.parametrize("size", [0, 10**9, 10**11, 5 * 10**13])
-def test_the_part_size_grows_where_ten_thousand_would_not_do(size: int) -> None:
-    part = part_bytes_for(size, 8 * 2**20)
-    assert part >= 8 * 2**20
-    assert size / part <= MAX_PARTS
-
-
-def test_waits_grow_up_to_their_cap_and_begin_anew() -> None:
-    backoff = Backoff(0.5, 15, lambda: 1.0)
-    waits = [backoff.next() for _ in range(8)]
-    assert all(a <= b for a, b in pairwise(waits))
-    assert (waits[0], waits[-1]) == (0.5, 15)
-    backoff.reset()
-    assert backoff.next() == 0.5
-    assert Backoff(10, 15, lambda: 0.0).next() == 1.0
 
 
 async def test_a_key_that_is_refused_while_others_are_taken_is_given_back() -> None:

@@ -14,8 +14,8 @@ from spoolsink.records import OffsetRange, TopicPartition
 from spoolsink.watch import LogEnds, Watch, rows
 from tests.unit.builders import TP, config_of, docs
 from tests.unit.fake_kafka import FakeBroker
+from tests.unit.fake_store import FakeStore
 from tests.unit.process import Process
-from tests.unit.test_uploader import FakeStore
 
 
 def engine_of(store: FakeStore) -> Engine:
