@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from spoolsink import __version__, logs
 from spoolsink.audit import run_audit
@@ -78,11 +79,19 @@ def _tell(error: ConfigError, *, is_json: bool) -> None:
             print(problem, file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="spoolsink", description="Kafka to S3 by way of disk.")
+class _Parser(argparse.ArgumentParser):
+    """What is wrong with an argument is one line; its own has half a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        text = logs.printable(f"{self.prog}: {message}; see {self.prog} --help")
+        self.exit(EXIT_BAD_CONFIGURATION, f"{text}\n")
+
+
+def _parser() -> _Parser:
+    parser = _Parser(prog="spoolsink", description="Kafka to S3 by way of disk.")
     parser.add_argument("--version", action="version", version=f"spoolsink {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere = _Parser(add_help=False)
     everywhere.add_argument("--log-format", choices=("text", "json"), default="text")
     everywhere.add_argument(
         "--log-level", choices=("DEBUG", "INFO", "WARNING", "ERROR"), default="INFO", type=str.upper
@@ -104,8 +113,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_tools(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    everywhere: argparse.ArgumentParser,
+    commands: "argparse._SubParsersAction[_Parser]",
+    everywhere: _Parser,
 ) -> None:
     connect = commands.add_parser(
         "import-connect", parents=[everywhere], help="the YAML for a Kafka Connect S3 sink"

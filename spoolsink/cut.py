@@ -65,6 +65,11 @@ class OpenCut:
     splits: list[CutObject] = field(default_factory=list)
     floor: Mark | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Also while its first records are on their way to segments, whose labels tell `start`."""
+        return bool(self.records) or self.instant_ms is not None
+
 
 class Commit(NamedTuple):
     """An OffsetCommit to be sent: `metadata` is the encoded string."""

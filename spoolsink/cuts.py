@@ -248,7 +248,7 @@ class PartitionCuts:
         """
         if not self.is_gate_open or self._commits.sent is not None:
             return None
-        if is_idle and not self.sealed and not self.open.records and not self.is_repeating:
+        if is_idle and not self.sealed and not self.open.has_begun and not self.is_repeating:
             # Before the commit: a cut that begins meanwhile has the start that a successor reads.
             self.open.start = self.open.position
         offset = self._advanced_offset()

@@ -110,8 +110,11 @@ def inspect_file(path: Path, *, verifies: bool) -> SegmentReport | None:
         # Sealed between the listing and now.
         path = path.with_suffix(".sealed")
     try:
-        file_bytes = path.lstat().st_size
-        if path.suffix not in {".open", ".sealed"} or not path.stem.isdecimal():
+        found = path.lstat()
+        file_bytes = found.st_size
+        is_named = path.suffix in {".open", ".sealed"} and path.stem.isdecimal()
+        # A pipe would be waited for.
+        if not is_named or not stat.S_ISREG(found.st_mode):
             what = "is not a file of spoolsink"
             return SegmentReport(path.name, "foreign", file_bytes, problem=what)
         report = _opened(path, file_bytes) if path.suffix == ".open" else _sealed(path)

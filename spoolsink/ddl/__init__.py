@@ -33,5 +33,7 @@ def run_ddl(config: Config, engine: str, *, out: TextIO) -> int:
     if engine == "athena" and any("projection.enabled" in text for text in found):
         years, numbers = f"{FIRST_YEAR} to {LAST_YEAR}", f"0 to {MAX_PARTITIONS - 1}"
         out.write(f"-- projected: years {years}, partitions of a topic {numbers}; widen at need\n")
+    if engine == "duckdb":
+        out.write(f"{sql.duckdb_access(config.s3)}\n")
     out.write("\n\n".join(found) + "\n")
     return 0

@@ -1,9 +1,12 @@
 """duckdb and Trino, which find the directories by themselves: `name=value` become columns."""
 
 from collections.abc import Iterable, Iterator
+from urllib.parse import urlsplit
 
+from spoolsink.config_model import S3
 from spoolsink.ddl.table import DataColumn, Table, Tree
 from spoolsink.errors import ConfigError
+from spoolsink.logs import printable
 
 _TRINO_TYPES = {
     "string": "varchar",
@@ -45,10 +48,26 @@ def duckdb_statement(table: Table) -> str:
     return "\n".join(lines)
 
 
+def duckdb_access(s3: S3) -> str:
+    """A comment: how duckdb gets at the store, once for all tables.
+
+    `credential_chain` is of its extension `aws`, which it loads by itself.
+    """
+    options = ["TYPE s3", "PROVIDER credential_chain"]
+    if s3.region:
+        options.append(f"REGION {_text(s3.region)}")
+    if s3.endpoint_url:
+        url = urlsplit(s3.endpoint_url)
+        options.append(f"ENDPOINT {_text(url.netloc.rpartition('@')[2])}")
+        style = "vhost" if s3.addressing_style == "virtual" else "path"
+        options.append(f"URL_STYLE '{style}'")
+        options.append(f"USE_SSL {'true' if url.scheme == 'https' else 'false'}")
+    secret = printable(f"CREATE SECRET ({', '.join(options)});")
+    return f"-- INSTALL httpfs; LOAD httpfs; {secret}"
+
+
 def _duckdb_comments(table: Table, *, is_hive: bool) -> Iterator[str]:
     yield from (text for text in table.comments if text.startswith("left out"))
-    if table.location.startswith("s3://"):
-        yield "INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, PROVIDER credential_chain);"
     if table.kind == "avro":
         yield "INSTALL avro; LOAD avro;"
     if table.path.columns and not is_hive:

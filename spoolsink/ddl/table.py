@@ -89,7 +89,8 @@ def tables(config: Config, *, root: str | None = None) -> list[Table]:
     problems = list(_refusals(config))
     columns, left_out = _columns(config)
     if not problems and not columns:
-        problems.append("format.columns: required: they are the columns of the table")
+        example = "[{name: id, type: long, path: value.id}]"
+        problems.append(f"format.columns: required: the columns of the table, such as {example}")
     if problems:
         raise ConfigError(problems)
     root = root or f"s3://{config.s3.bucket}"

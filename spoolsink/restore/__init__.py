@@ -63,7 +63,8 @@ def run_restore(
         except (ConsumerError, ObjectStoreError, BackupError) as error:
             progress.clear()
             log.error("the restore has stopped: %s", error)
-            log.error("what was sent is known: the same command goes on behind it")
+            if restore.has_sent:
+                log.error("what was sent is known: the same command goes on behind it")
             return EXIT_FAULT
         progress.clear()
         out.writelines(f"{line}\n" for line in restore.told())
@@ -200,6 +201,11 @@ class _Restore:
         self._progress.show(self._described)
 
     # -- what is told --------------------------------------------------------------------------
+
+    @property
+    def has_sent(self) -> bool:
+        """In this run."""
+        return self._count.sent > 0
 
     def _described(self) -> str:
         count = self._count

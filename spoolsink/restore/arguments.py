@@ -58,8 +58,10 @@ def selected(config: Config, options: argparse.Namespace) -> Selection:
 def _topic(config: Config, asked: str | None, problems: list[str]) -> str:
     topics = config.kafka.topics
     if asked is not None:
-        if topics is not None and asked not in topics:
-            problems.append(f"--topic: found '{asked}'; allowed: {' | '.join(topics)}")
+        is_allowed = TOPIC.fullmatch(asked) if topics is None else asked in topics
+        if not is_allowed:
+            allowed = TOPIC_ALLOWED if topics is None else " | ".join(topics)
+            problems.append(f"--topic: found '{asked}'; allowed: {allowed}")
         return asked
     if topics is None or len(topics) > 1:
         problems.append("--topic: required, since the file has several topics")
@@ -70,7 +72,7 @@ def _topic(config: Config, asked: str | None, problems: list[str]) -> str:
 def _offset(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) <= _MAX_OFFSET:
         return int(text)
-    raise argparse.ArgumentTypeError(f"found {text}; allowed: 0 or a whole number above")
+    raise argparse.ArgumentTypeError(f"found {text}; allowed: 0 to {_MAX_OFFSET}")
 
 
 def _rate(text: str) -> float:

@@ -1,13 +1,18 @@
 """From batches to sealed cuts: bad records, nulls, gaps, promises, no room, failed writes."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from spoolsink.config_model import MIB
 from spoolsink.cut import RepeatLoss
 from spoolsink.errors import SpoolError
 from spoolsink.intent import CommitMetadata, Mark, encode
 from spoolsink.records import Batch
 from spoolsink.rotation import RotationReason
+from spoolsink.segment import SealedSegment, SegmentKey, SegmentLabel
 from spoolsink.spool.files import CHUNK_BYTES
+from spoolsink.spool_memory import MemorySpool
 from tests.unit.builders import (
     NEXT,
     NOON,
@@ -290,3 +295,24 @@ async def test_the_oldest_record_is_the_first_of_the_oldest_cut_that_is_not_comm
     assert bench.appender.oldest_arrival() == 1000.0
     bench.appender.finished([bench.cuts.sealed.popleft()])
     assert bench.appender.oldest_arrival() == 1005.0
+
+
+class CommittingSpool(MemorySpool):
+    """While a segment is sealed the loop goes on: an idle offset may be committed."""
+
+    bench: Bench
+
+    async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:
+        self.bench.commit(is_idle=True)
+        return await super().seal(labels)
+
+
+async def test_a_cut_whose_first_records_are_being_written_keeps_its_start() -> None:
+    spool = CommittingSpool(max_bytes=64 * MIB, pause_at=0.9, resume_at=0.7)
+    bench = spool.bench = Bench(spool=spool, rotate={"object_records": 2})
+    bench.commit()
+    await bench.append(batch_of([], 0, next_offset=5))
+    await bench.append(batch_of(docs("aaa"), 5))
+    [split] = bench.cuts.open.splits
+    assert isinstance(split.segment, SealedSegment)
+    assert split.segment.label.cut_start == bench.cuts.open.start

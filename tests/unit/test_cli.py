@@ -95,9 +95,20 @@ def test_everything_that_cannot_be_made_is_told_at_once_with_its_line(
     ]
 
 
-@pytest.mark.parametrize("arguments", [[], ["run", "x.yaml"], ["check"], ["nonsense"]])
-def test_bad_arguments_are_status_2(arguments: list[str]) -> None:
-    assert spoolsink(*arguments).returncode == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["run", "x.yaml"],
+        ["check"],
+        ["check", "x.yaml", "-a\nb"],
+        ["non\nsense"],
+        ["restore", "x"],
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(arguments: list[str]) -> None:
+    done = spoolsink(*arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
 def test_an_answer_that_cannot_be_written_is_one_line_and_status_1(tmp_path: Path) -> None:
@@ -109,6 +120,21 @@ def test_an_answer_that_cannot_be_written_is_one_line_and_status_1(tmp_path: Pat
             command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
         )
     assert (done.returncode, done.stderr) == (1, "spoolsink: [Errno 28] No space left on device\n")
+
+
+def test_what_no_locale_can_print_is_printed_escaped(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path / "sink.yaml") + b"\xff"
+    Path(os.fsdecode(path)).write_text(BASE + "layout: {prefix: 백업}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "spoolsink", "check", path],
+        capture_output=True,
+        env=os.environ | {"PYTHONIOENCODING": "ascii:strict"},
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(str(tmp_path).encode() + b"/sink.yaml\\udcff: fine\n")
+    assert "s3://b/백업 ".encode() in done.stdout
 
 
 def test_a_reader_that_has_seen_enough_is_told_nothing(tmp_path: Path) -> None:

@@ -244,6 +244,32 @@ def test_every_topic_has_its_table() -> None:
     assert out.getvalue().startswith("-- projected: years 2015 to 2035")
 
 
+@pytest.mark.parametrize(
+    ("store", "options"),
+    [
+        ({"region": "eu-west-1"}, "REGION 'eu-west-1'"),
+        (
+            {"endpoint_url": "http://localhost:4566/"},
+            "ENDPOINT 'localhost:4566', URL_STYLE 'path', USE_SSL false",
+        ),
+        (
+            {"endpoint_url": "https://it's.example", "addressing_style": "virtual"},
+            "ENDPOINT 'it''s.example', URL_STYLE 'vhost', USE_SSL true",
+        ),
+    ],
+)
+def test_duckdb_is_told_once_where_the_store_is(store: dict[str, str], options: str) -> None:
+    out = StringIO()
+    config = config_of("a,b", s3={"bucket": "archive", **store})
+    assert run_ddl(config, "duckdb", out=out) == 0
+    first, *others = out.getvalue().splitlines()
+    assert first.startswith("-- INSTALL httpfs; LOAD httpfs; CREATE SECRET (TYPE s3, ")
+    assert first.endswith(f", {options});")
+    assert "CREATE SECRET" not in "".join(others)
+    # The extension is not here; that it is a statement of duckdb's can be seen without it.
+    assert len(duckdb.extract_statements(first.removeprefix("-- "))) == 3
+
+
 def test_trino_gets_partitioned_tables() -> None:
     (text,) = statements(config_of(layout={"partition": HIVE}), "trino")
     assert "partitioned_by = ARRAY['country', 'dt', 'hour']" in text

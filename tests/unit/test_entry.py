@@ -1,4 +1,4 @@
-"""Signals that come while the program is being loaded."""
+"""What comes before the program is loaded: its signals, and its streams."""
 
 import signal
 import subprocess
@@ -32,3 +32,26 @@ def test_a_run_that_is_told_to_read_its_file_while_it_loads_goes_on() -> None:
 
 def test_other_commands_end_by_the_signal() -> None:
     assert status_of("check", signal.SIGTERM) == -signal.SIGTERM
+
+
+TELLS_WHAT_IT_OPENS = """
+import os, sys, types
+told = types.ModuleType("spoolsink.cli")
+def tell():
+    print("printed", flush=True)
+    print("logged", file=sys.stderr, flush=True)
+    os._exit(os.open(os.devnull, os.O_RDONLY))
+told.main = tell
+sys.modules["spoolsink.cli"] = told
+from spoolsink.entry import main
+main()
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_never_gets_the_number_of_a_stream_that_is_closed(closed: str) -> None:
+    command = ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, TELLS_WHAT_IT_OPENS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode > 2
+    assert done.stdout == ("" if ">&-" in closed.split() else "printed\n")
+    assert done.stderr == ("" if "2>&-" in closed else "logged\n")

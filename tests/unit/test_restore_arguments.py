@@ -115,6 +115,15 @@ def test_arguments_that_are_none_are_refused(arguments: str) -> None:
         parser.parse_args(arguments.split())
 
 
+def test_a_topic_of_a_pattern_is_named_as_topics_are() -> None:
+    config = config_of(kafka={"bootstrap_servers": "b:1", "topics_pattern": "orders.*"})
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for name in ("", "a/b", ".."):
+        with pytest.raises(ConfigError, match=re.escape(f"--topic: found '{name}'; allowed: ")):
+            selected(config, parser.parse_args(["--to-topic", "t", "--topic", name]))
+
+
 def test_several_topics_need_the_name_of_one() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)

@@ -1,6 +1,7 @@
 """`spool ls` and `spool verify`: what they tell of a directory, also while a sink works in it."""
 
 import json
+import os
 from io import StringIO
 from pathlib import Path
 
@@ -135,12 +136,20 @@ def test_a_file_that_is_not_ours_is_shown_and_found_by_verify(tmp_path: Path) ->
     assert run(tmp_path / "spool", "ls")[0] == 0
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("action", ["ls", "verify"])
+def test_links_pipes_and_directories_are_neither_followed_nor_waited_for(
+    tmp_path: Path, action: str
+) -> None:
     segments = tmp_path / "spool" / "segments"
     segments.mkdir(parents=True)
     (segments / "1.sealed").symlink_to("/etc/passwd")
-    status, text, _ = run(tmp_path / "spool", "verify")
-    assert (status, "1 damaged" in text) == (3, True)
+    os.mkfifo(segments / "2.sealed")
+    os.mkfifo(segments / "3.open")
+    (segments / "4.open").mkdir()
+    status, text, err = run(tmp_path / "spool", action)
+    assert (status, err) == (3 if action == "verify" else 0, "")
+    assert "4 foreign" in text
+    assert "FOUND 3.open: is not a file of spoolsink" in text
 
 
 @pytest.mark.parametrize("name", ["1.sealed", "2.open"])
