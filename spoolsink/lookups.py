@@ -6,9 +6,12 @@ S3 and the spool is opened and closed, and its end waits for them.
 
 1. Lookups that hang delay other lookups, and nothing else.
 2. They do not hold up the end of the process either: their threads are daemons.
+3. A connection that is lost while it is being closed is nobody's error: its futures are garbage
+   with it, in any order, and asyncio may tell of one with a traceback (seen, aiokafka 0.14).
 """
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -19,6 +22,8 @@ LOOKUPS = 8
 """At a time: brokers, S3, its credentials, a registry. Each may be a thread that hangs."""
 
 _Found = list[tuple[Any, ...]]
+
+log = logging.getLogger(__name__)
 
 
 class LookupLoop(asyncio.SelectorEventLoop):
@@ -56,6 +61,18 @@ class LookupLoop(asyncio.SelectorEventLoop):
 
         threading.Thread(target=ask, name="lookup", daemon=True).start()
         return await answer
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """As asyncio's; a task that failed unheard stays an error."""
+        error, future = context.get("exception"), context.get("future")
+        if (
+            isinstance(error, OSError)
+            and future is not None
+            and not isinstance(future, asyncio.Task)
+        ):
+            log.debug("lost, and nobody waits for it: %r", error)
+        else:
+            super().default_exception_handler(context)
 
     def _answered(self, answer: asyncio.Future[_Found], found: _Found | Exception) -> None:
         self._free.release()

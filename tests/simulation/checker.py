@@ -103,7 +103,7 @@ class Checker:
     causes: set[str] = field(default_factory=set)
     horizons: dict[tuple[str, str], int] = field(default_factory=dict)
     intervals: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
-    beginnings: dict[str, set[int]] = field(default_factory=dict)
+    beginnings: dict[str, set[tuple[int, int]]] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
 
@@ -230,7 +230,7 @@ class Checker:
     def _note_cut(self, stored: Stored, records: list[tuple[str, int]]) -> None:
         log = records[0][0]
         start = int(stored.metadata["spoolsink-cut"])
-        self.beginnings.setdefault(log, set()).add(start)
+        self.beginnings.setdefault(log, set()).add((start, records[0][1]))
         end = stored.metadata.get("spoolsink-cut-end")
         if end is not None:
             self.intervals.setdefault(log, set()).add((start, int(end)))
@@ -252,9 +252,10 @@ class Checker:
             if start < position:
                 raise PromiseBrokenError(f"I7: the cut from {start} lies over one to {position}")
             position = end
-        for start in self.beginnings.get(log.name, ()):
-            if any(low < start < high for low, high in self.intervals.get(log.name, ())):
-                raise PromiseBrokenError(f"I7: a split of a cut from {start} inside another")
+        for start, first in self.beginnings.get(log.name, ()):
+            for low, high in self.intervals.get(log.name, ()):
+                if low < start < high or (low <= first < high and low != start):
+                    raise PromiseBrokenError(f"I7: a split of a cut from {start} in one from {low}")
 
     def check_repeats(self, repeats: Mapping[tuple[str, ...], float]) -> None:
         """I11: every reason that was counted has a cause, and duplicates were counted."""

@@ -16,6 +16,7 @@ from tests.simulation.models import TOPIC, Broker, Counts, Log, ModelSpool
 from tests.simulation.network import (
     Complete,
     CreateUpload,
+    DiskWork,
     Network,
     Put,
     ReadCommitted,
@@ -61,7 +62,10 @@ class Ground:
         """Hosts on which an operator wants nothing to be read."""
         quota = settings.quota_bytes
         self.hosts = [
-            self.start(self.parts.spool(quota), self.shape(settings.rotation, quota=quota))
+            self.start(
+                self.parts.spool(quota, settings.disk_stride),
+                self.shape(settings.rotation, quota=quota),
+            )
             for _ in range(HOSTS)
         ]
         self.give_all_to(self.hosts[0])
@@ -213,6 +217,8 @@ class Ground:
                 return self._commit(waiting.process, request)
             case ReadCommitted():
                 return dict(self.broker.committed)
+            case DiskWork():
+                return None
             case SendLetters():
                 self.checker.letters.update(request.identities)
                 return None

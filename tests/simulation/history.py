@@ -65,7 +65,8 @@ class Settings:
 
     `rotation` is of the first processes, those after them draw their own (`process.ROTATIONS`);
     `quota_bytes` is what a spool may hold (None: as much as comes), `part_bytes` the size above
-    which an object goes up in parts (None: never).
+    which an object goes up in parts (None: never). Every `disk_stride`-th call of a spool waits
+    for its thread.
     """
 
     partitions: int = 1
@@ -84,6 +85,7 @@ class Settings:
     start_from: Literal["earliest", "latest"] | None = None
     file_name: Literal["range", "connect"] = "range"
     is_conditional: bool = True
+    disk_stride: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,9 @@ def draw(seed: int) -> History:
     random = Random(seed)
     is_plain = random.random() < _PLAIN_SHARE
     settings = _settings(random) if is_plain else _wide(random, _settings(random))
+    # By itself: seeds of before mean the same histories, but for this.
+    stride = Random(f"disk {seed}").choice((None, None, 1, 2, 5))
+    settings = replace(settings, disk_stride=stride)
     weights = _weights(settings, is_plain=is_plain)
     length = LENGTH if is_plain else WIDE_LENGTH
     names = random.choices(list(weights), list(weights.values()), k=length)
@@ -124,6 +129,8 @@ def _weights(settings: Settings, *, is_plain: bool) -> dict[str, int]:
             weights[name] *= 2  # between the first part and the end much can happen
     if settings.quota_bytes is not None:
         weights["produce"] *= 2  # something has to fill it
+    if settings.disk_stride is not None:
+        weights["deliver"] *= 2  # by which a thread's work is done, too
     return weights | dict.fromkeys(idle, 0)
 
 

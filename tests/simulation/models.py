@@ -11,9 +11,10 @@ from typing import NamedTuple
 from spoolsink.cut import Commit
 from spoolsink.ledger import LocalCut
 from spoolsink.records import OffsetRange, TopicPartition
-from spoolsink.segment import SealedSegment
+from spoolsink.segment import SealedSegment, SegmentKey, SegmentLabel
 from spoolsink.spool import Quota
 from spoolsink.spool_memory import MemorySpool
+from tests.simulation.network import DiskWork, ask
 
 TOPIC = "orders"
 CLUSTER = "cluster"
@@ -110,14 +111,38 @@ class Broker:
 class ModelSpool(MemorySpool):
     """The real spool of memory, with sealed cuts that outlive the process as files do.
 
-    `most_bytes` is what it was ever seen to hold within its quota's lifetime.
+    `most_bytes` is what it was ever seen to hold within its quota's lifetime. Every
+    `disk_stride`-th call waits for its thread, none where it is None.
     """
 
-    def __init__(self, quota_bytes: int | None = None) -> None:
+    def __init__(self, quota_bytes: int | None = None, disk_stride: int | None = None) -> None:
         super().__init__(max_bytes=quota_bytes or NO_QUOTA, pause_at=PAUSE_AT, resume_at=RESUME_AT)
         self.cuts: dict[tuple[TopicPartition, int], LocalCut] = {}
         self.damaged: set[int] = set()
         self.allowed_bytes = self.max_bytes
+        self._disk_stride = disk_stride
+        self._calls = 0
+
+    async def _disk(self) -> None:
+        self._calls += 1
+        if self._disk_stride is not None and self._calls % self._disk_stride == 0:
+            await ask(DiskWork())
+
+    async def append(
+        self, key: SegmentKey, offsets: Sequence[int], rows: bytes, schema_bytes: int = 0
+    ) -> None:
+        await self._disk()  # others' rows, to make room in the write buffer
+        await super().append(key, offsets, rows, schema_bytes)
+
+    async def seal(self, labels: Mapping[SegmentKey, SegmentLabel]) -> list[SealedSegment]:
+        sealed = await super().seal(labels)
+        await self._disk()
+        return sealed
+
+    async def drop_open(self, tp: TopicPartition) -> int:
+        count = await super().drop_open(tp)
+        await self._disk()
+        return count
 
     def resize(self, max_bytes: int) -> None:
         """`spool.max_bytes` of the process that starts now; what lies here lies here."""
@@ -127,6 +152,7 @@ class ModelSpool(MemorySpool):
 
     async def remember(self, cut: LocalCut) -> None:
         self.cuts[cut.tp, cut.start] = cut
+        await self._disk()
 
     async def drop(self, segments: Sequence[SealedSegment]) -> None:
         await super().drop(segments)
@@ -136,6 +162,7 @@ class ModelSpool(MemorySpool):
             for which, cut in self.cuts.items()
             if not gone & {segment.number for segment in cut.segments}
         }
+        await self._disk()
 
     async def forget(self, cuts: Sequence[LocalCut]) -> None:
         await super().forget(cuts)

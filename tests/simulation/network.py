@@ -76,8 +76,12 @@ class Abort(NamedTuple):
     upload_id: str
 
 
+class DiskWork(NamedTuple):
+    """What a thread of the spool does, while the event loop goes on; always done in the end."""
+
+
 StoreRequest = Put | Head | CreateUpload | UploadPart | Complete | Abort
-Request = SendCommit | ReadCommitted | SendLetters | StoreRequest
+Request = SendCommit | ReadCommitted | SendLetters | DiskWork | StoreRequest
 
 
 class NoAnswerError(Exception):

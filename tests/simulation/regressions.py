@@ -126,4 +126,23 @@ REGRESSIONS = {
             A("deliver", 0, 0),
         ),
     ),
+    # Found by `make chaos`: the first records of a cut were a full split, whose file was being closed
+    # when an idle offset was committed. The split said the older start, the rest of the cut another.
+    "an idle commit while the first split of a cut is sealed": History(
+        Settings(split_records=2, gap_percent=50, disk_stride=1),
+        (
+            A("produce", 7, 4),
+            A("poll", 0, 0),
+            A("deliver", 0, 0),
+            A("deliver", 0, 0),
+            A("poll", 0, 2),
+            A("deliver", 0, 0),
+            A("commit", 0, 0),
+            A("deliver", 0, 0),
+            A("deliver", 0, 0),
+            A("commit", 0, 0),
+            A("deliver", 0, 0),
+            A("upload", 0, 0),
+        ),
+    ),
 }

@@ -9,6 +9,7 @@ import pytest
 from spoolsink.cut import RepeatLoss
 from spoolsink.health import HOLD_KINDS
 from spoolsink.metrics import COUNTERS, GAUGES, HISTOGRAMS
+from spoolsink.object_store import _METHODS
 from spoolsink.rotation import RotationReason
 from spoolsink.uploader import Outcome
 
@@ -34,6 +35,7 @@ def test_the_classes_of_the_example_do_what_the_page_says() -> None:
         ("cuts_total", "reason", {*RotationReason}),
         ("repeats_total", "reason", {*RepeatLoss}),
         ("uploads_total", "outcome", {Outcome.CREATED, Outcome.EXISTED}),
+        ("s3_requests_total", "operation", {*_METHODS}),
         ("holds", "kind", {*HOLD_KINDS}),
     ],
 )

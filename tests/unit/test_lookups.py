@@ -1,6 +1,7 @@
 """Name lookups that hang delay nobody but other lookups."""
 
 import asyncio
+import gc
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -104,3 +105,22 @@ def test_the_end_of_the_loop_does_not_wait_for_a_lookup_that_hangs() -> None:
     for thread in threads:
         thread.join(timeout=20)
         assert not thread.is_alive()  # and its answer, to nobody, is no error
+
+
+def test_a_connection_that_was_lost_unheard_is_no_error_and_a_task_that_failed_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work(loop: LookupLoop) -> None:
+        loop.create_future().set_exception(ConnectionResetError())
+        gc.collect()
+        assert not caplog.records
+
+        async def fail() -> None:
+            raise ConnectionResetError
+
+        await asyncio.wait([asyncio.create_task(fail())])
+        gc.collect()
+        [record] = caplog.records
+        assert "Task exception was never retrieved" in record.message
+
+    in_loop(Resolver(), work)
