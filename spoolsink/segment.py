@@ -290,7 +290,9 @@ def read_summary(path: Path) -> SegmentSummary:
 
 
 def _open(path: Path) -> BinaryIO:
-    return open(path, "rb", opener=lambda p, how: os.open(p, how | os.O_NOFOLLOW))
+    # A pipe of that name is no segment, and would be waited for.
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK
+    return open(path, "rb", opener=lambda p, how: os.open(p, how | flags))
 
 
 def _checked_rows(reader: "_Reader") -> Iterator[bytes]:

@@ -27,7 +27,7 @@ from spoolsink.health import Health
 from spoolsink.lookups import LookupLoop
 from spoolsink.metrics import Metrics
 from spoolsink.notices import Notices
-from spoolsink.spool.files import claim
+from spoolsink.spool.files import claim, start_error
 from spoolsink.status import Snapshot, State, TopicPartitionStatus
 from spoolsink.status_line import StatusLine, by_operator, moment, told
 from spoolsink.systemd_notify import SystemdNotify
@@ -194,8 +194,10 @@ class Service:
             return
         try:
             os.close(claim(directory))
-        except (OSError, SpoolError) as error:
+        except SpoolError as error:
             raise ConfigError([f"spool.directory: {error}"]) from error
+        except OSError as error:
+            raise ConfigError([f"spool.directory: {start_error(directory, error)}"]) from error
 
     async def _move_admin(self, config: Config) -> None:
         before = self._admin.address

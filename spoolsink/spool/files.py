@@ -150,7 +150,8 @@ _WAITED_FOR = {
 def start_error(directory: Path, error: OSError) -> SpoolError:
     """What an error of the system means for a start."""
     kind = SpoolFullError if error.errno in _WAITED_FOR else SpoolError
-    return kind(f"{directory}: {error.strerror}")
+    told = "is not a directory" if isinstance(error, FileExistsError) else error.strerror
+    return kind(f"{directory}: {told}")
 
 
 def is_full(directory: Path) -> bool:

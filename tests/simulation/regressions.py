@@ -126,8 +126,8 @@ REGRESSIONS = {
             A("deliver", 0, 0),
         ),
     ),
-    # Found by `make chaos`: the first records of a cut were a full split, whose file was being closed
-    # when an idle offset was committed. The split said the older start, the rest of the cut another.
+    # Found by `make chaos`: the first records of a cut were a full split, whose file was being
+    # closed when an idle offset was committed: the split said the older start, the rest another.
     "an idle commit while the first split of a cut is sealed": History(
         Settings(split_records=2, gap_percent=50, disk_stride=1),
         (

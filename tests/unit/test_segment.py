@@ -1,5 +1,6 @@
 """Segments: what was written is read, and no damage is read as if it were data."""
 
+import os
 import random
 from pathlib import Path
 
@@ -216,6 +217,12 @@ def test_a_directory_in_place_of_a_segment_is_a_corrupt_one_and_leaves_nothing_o
     with pytest.raises(SegmentCorruptError, match="directory"):
         read_footer(tmp_path / "1.sealed")
     assert open_files() == before
+
+
+def test_a_pipe_is_a_corrupt_segment_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "1.sealed")
+    with pytest.raises(SegmentCorruptError):
+        read_footer(tmp_path / "1.sealed")
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:

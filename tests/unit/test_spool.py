@@ -272,7 +272,7 @@ def test_a_directory_has_one_owner(tmp_path: Path) -> None:
 def test_a_start_that_failed_leaves_no_lock_behind(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "segments").write_text("a file")
-    with pytest.raises(SpoolError, match="File exists"):
+    with pytest.raises(SpoolError, match="is not a directory"):
         spool_of(tmp_path)
     (tmp_path / "spool" / "segments").unlink()
     spool_of(tmp_path)
@@ -280,7 +280,7 @@ def test_a_start_that_failed_leaves_no_lock_behind(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
-    with pytest.raises(SpoolError, match=r"spool: File exists"):
+    with pytest.raises(SpoolError, match=r"spool: is not a directory"):
         spool_of(tmp_path)
 
 
