@@ -12,6 +12,7 @@ from typing import TextIO
 from spoolsink.logs import WRITING, printable
 
 _ERASE = "\r\x1b[K"
+_BAR_CHARACTERS = 20
 _TERMINAL_SECONDS = 0.2
 _PLAIN_SECONDS = 10.0
 
@@ -59,6 +60,13 @@ class Progress:
                 self._is_shown = False
                 self._stream.write(_ERASE)
                 self._stream.flush()
+
+
+def bar(done: int, of: int) -> str:
+    """`[#####...............]  25%`; no more than all, also where what is begun counts as done."""
+    share = min(1.0, done / of) if of else 1.0
+    full = int(share * _BAR_CHARACTERS)
+    return f"[{'#' * full}{'.' * (_BAR_CHARACTERS - full)}] {int(share * 100):3}%"
 
 
 def terminal_progress(stream: TextIO) -> Progress:

@@ -21,7 +21,7 @@ from spoolsink.audit.scan import Scan
 from spoolsink.config_model import Config
 from spoolsink.errors import BackupError, ConfigError, ConsumerError, ObjectStoreError
 from spoolsink.object_reader import ObjectReader
-from spoolsink.progress import Progress
+from spoolsink.progress import Progress, bar
 from spoolsink.records import TopicPartition
 from spoolsink.restore.merge import in_order
 from spoolsink.restore.objects import Decode, make_decoder, records_of
@@ -209,8 +209,10 @@ class _Restore:
 
     def _described(self) -> str:
         count = self._count
+        # An object is counted when it is opened.
+        how_far = bar(count.objects - 1, self._catalog.count)
         of = f"{count.objects:,} of {self._catalog.count:,} objects"
-        return f"restore: {count.sent:,} records sent, {of}, {self._now}"
+        return f"restore {how_far} {count.sent:,} records sent, {of}, {self._now}"
 
     def told(self) -> list[str]:
         """The last lines."""

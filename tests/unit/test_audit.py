@@ -7,10 +7,12 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from spoolsink.audit.finding import Finding, Tally, as_json, as_text
 from spoolsink.audit.group import Standing
 from spoolsink.object_reader import HEADS
-from spoolsink.progress import Progress
+from spoolsink.progress import Progress, bar
 from spoolsink.records import OffsetRange, Refusal, TopicPartition
 from tests.unit.audit_model import ManyObjects, ModelBucket, ModelLog, audit_of, told
 from tests.unit.builders import TP, batch_of, docs
@@ -199,6 +201,20 @@ def test_progress_is_a_line_in_place_on_a_terminal_and_plain_lines_elsewhere() -
         progress.clear()
         progress.clear()
         assert out.getvalue() == expected
+
+
+@pytest.mark.parametrize(
+    ("done", "of", "told"),
+    [
+        (0, 4, "[....................]   0%"),
+        (1, 4, "[#####...............]  25%"),
+        (399, 400, "[###################.]  99%"),
+        (4, 4, "[####################] 100%"),
+        (0, 0, "[####################] 100%"),
+    ],
+)
+def test_a_bar_tells_how_far_it_is(done: int, of: int, told: str) -> None:
+    assert bar(done, of) == told
 
 
 def test_bad_arguments_are_status_2_and_a_kafka_that_is_away_is_1(tmp_path: Path) -> None:
