@@ -5,10 +5,12 @@
 2. Members may probe at the same time, on one key. Only who wrote the object deletes it: so nobody
    else takes it away between a member's own write and its next try, and a second try cannot fail
    by another's hand. (One that stayed behind after a crash is deleted when it is an hour old.)
+   A Delete that comes late, or twice, can do it all the same: hence a pause between the tries.
 3. Whatever is left undone leaves at most the probe object, which serves the next probe.
 """
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -28,6 +30,9 @@ PROBE_NAME = ".spoolsink-probe"
 
 _TRIES = 3
 """The contract's: before the answer is no."""
+
+_PAUSE_SECONDS = 1.0
+"""On average, between two tries."""
 
 _BODY = (b"Written by spoolsink to find out whether conditional writes are honoured.\n",)
 _CONTENT_TYPE = "text/plain; charset=utf-8"
@@ -143,7 +148,11 @@ class _Probe:
 
 
 async def probe_conditional_writes(
-    store: ObjectStore, prefix: str, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    store: ObjectStore,
+    prefix: str,
+    *,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    pause_seconds: float = _PAUSE_SECONDS,
 ) -> bool:
     """Whether a conditional Put and a conditional Complete on a taken key are both refused (412).
 
@@ -153,7 +162,9 @@ async def probe_conditional_writes(
     probe = _Probe(store, probe_key(prefix))
     is_put_honoured = is_complete_honoured = False
     try:
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
+            if number:
+                await asyncio.sleep(pause_seconds * random.uniform(0.5, 1.5))
             # A first Put that succeeds only takes the key; the second one then is the question.
             is_put_honoured = is_put_honoured or await probe.take() or await probe.take()
             is_complete_honoured = is_complete_honoured or await probe.complete()

@@ -75,7 +75,7 @@ async def test_a_store_that_ignores_either_condition_is_a_no_after_three_tries(
 ) -> None:
     server = SmallS3(ignores=ignores)
     async with store_of(server.answer) as store:
-        assert not await probe_conditional_writes(store, "t")
+        assert not await probe_conditional_writes(store, "t", pause_seconds=0)
     asked = {name for name in ignores if server.calls.count(name) >= 3}
     assert asked == ignores
     assert (server.objects, server.uploads) == ({}, {})
@@ -88,7 +88,7 @@ async def test_a_store_that_rejects_the_condition_is_a_no(
 ) -> None:
     server = SmallS3(rejects={operation: answer})
     async with store_of(server.answer) as store:
-        assert not await probe_conditional_writes(store, "t")
+        assert not await probe_conditional_writes(store, "t", pause_seconds=0)
     assert (server.objects, server.uploads) == ({}, {})
 
 
