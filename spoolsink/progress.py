@@ -64,7 +64,7 @@ class Progress:
 
 def bar(done: int, of: int) -> str:
     """`[#####...............]  25%`; no more than all, also where what is begun counts as done."""
-    share = min(1.0, done / of) if of else 1.0
+    share = min(1.0, max(0, done) / of) if of else 1.0
     full = int(share * _BAR_CHARACTERS)
     return f"[{'#' * full}{'.' * (_BAR_CHARACTERS - full)}] {int(share * 100):3}%"
 

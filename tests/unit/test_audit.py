@@ -206,6 +206,7 @@ def test_progress_is_a_line_in_place_on_a_terminal_and_plain_lines_elsewhere() -
 @pytest.mark.parametrize(
     ("done", "of", "told"),
     [
+        (-1, 4, "[....................]   0%"),
         (0, 4, "[....................]   0%"),
         (1, 4, "[#####...............]  25%"),
         (399, 400, "[###################.]  99%"),
