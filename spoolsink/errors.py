@@ -116,9 +116,13 @@ class SpoolLockedError(SpoolError):
 
 
 class ObjectStoreError(SpoolsinkError):
-    """An S3 call failed; `operation` and `code` are S3's own names."""
+    """An S3 call failed; `operation` and `code` are S3's own names.
+
+    `message` becomes one line: botocore begins a new one for each parameter that it refuses.
+    """
 
     def __init__(self, operation: str, code: str, message: str, bucket: str, key: str = "") -> None:
+        message = " ".join(message.split())
         super().__init__(f"{operation} s3://{bucket}/{key}: {code}: {message}")
         self.operation = operation
         self.code = code

@@ -112,17 +112,17 @@ def classified(error: Exception, operation: str, bucket: str, key: str) -> Objec
         return _answered(error, operation, bucket, key)
     kind = type(error).__name__
     if isinstance(error, _OPERATOR_KINDS) or _is_missing_file(error):
-        return OperatorStoreError(operation, kind, _line(str(error)), bucket, key)
+        return OperatorStoreError(operation, kind, str(error), bucket, key)
     if isinstance(error, ProxyConnectionError) and _proxy_status(error) in _PROXY_REFUSALS:
         # It answers, and does not let us through.
-        return OperatorStoreError(operation, kind, _line(f"{error}{_reason(error)}"), bucket, key)
+        return OperatorStoreError(operation, kind, f"{error}{_reason(error)}", bucket, key)
     if isinstance(error, TimeoutError):
         return RetryableStoreError(operation, "Deadline", "no answer in time", bucket, key)
     if isinstance(error, ResponseParserError):
         return RetryableStoreError(operation, "OddAnswer", "not what S3 says", bucket, key)
     if isinstance(error, BotoCoreError | OSError):
         # Connections refused, reset, timed out, through a proxy or not.
-        return RetryableStoreError(operation, kind, _line(f"{error}{_reason(error)}"), bucket, key)
+        return RetryableStoreError(operation, kind, f"{error}{_reason(error)}", bucket, key)
     raise error
 
 
@@ -136,12 +136,7 @@ def _answered(error: ClientError, operation: str, bucket: str, key: str) -> Obje
     elif code == "404" and operation != "HeadObject":
         # Without a body: HEAD must decide of an upload; elsewhere only the bucket can be missing.
         meaning = UploadGoneError if operation in _OF_ONE_UPLOAD else OperatorStoreError
-    return meaning(operation, code, _line(str(told.get("Message", ""))), bucket, key)
-
-
-def _line(text: str) -> str:
-    """One line for logs and holds: the library begins a new one for each refused parameter."""
-    return " ".join(text.split())
+    return meaning(operation, code, str(told.get("Message", "")), bucket, key)
 
 
 def _reason(error: Exception) -> str:

@@ -7,10 +7,10 @@ import pytest
 from spoolsink.cut import Commit
 from spoolsink.intent import decode
 from spoolsink.records import TopicPartition
-from tests.unit.builders import TP, docs, memory_spool
+from tests.unit.builders import TP, docs
 from tests.unit.fake_kafka import FakeBroker
 from tests.unit.process import Process, broker_of, joined, promised
-from tests.unit.test_pipeline import BATCH_BYTES, OTHER
+from tests.unit.test_pipeline import OTHER, one_repeat_waiting
 
 
 def is_clean(broker: FakeBroker, tp: TopicPartition = TP) -> bool:
@@ -85,17 +85,11 @@ async def test_a_drain_reads_what_was_promised_and_had_not_begun() -> None:
 
 
 async def test_a_drain_does_not_leave_repeats_that_wait_for_room() -> None:
-    broker = broker_of("a" * 24, OTHER)
-    await promised(broker, TP, OTHER)
-    process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
-    process.group.batch_count = 2
-    await joined(process, TP, OTHER)
-    await process.turn(2)
-    assert len(process.appenders) == 1
+    process = await one_repeat_waiting()
     await drained(process)
     assert (process.committed(TP), process.committed(OTHER)) == (24, 24)
-    assert is_clean(broker, TP)
-    assert is_clean(broker, OTHER)
+    assert is_clean(process.broker, TP)
+    assert is_clean(process.broker, OTHER)
 
 
 async def test_a_drain_ends_when_its_time_is_over(caplog: pytest.LogCaptureFixture) -> None:

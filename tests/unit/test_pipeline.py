@@ -92,10 +92,8 @@ async def test_a_batch_larger_than_the_spool_holds_and_says_so() -> None:
     assert process.group.resumed == set()
 
 
-async def test_repeats_that_do_not_fit_beside_each_other_wait_and_go_on_later(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level("INFO")
+async def one_repeat_waiting() -> Process:
+    """Two topic partitions with a promise each, and room for one of the repeats: it has begun."""
     broker = broker_of("a" * 24, OTHER)
     await promised(broker, TP, OTHER)
     process = Process(broker, spool=memory_spool(8 * BATCH_BYTES), owner="next")
@@ -103,6 +101,14 @@ async def test_repeats_that_do_not_fit_beside_each_other_wait_and_go_on_later(
     await joined(process, TP, OTHER)
     await process.turn(2)
     assert len(process.appenders) == 1
+    return process
+
+
+async def test_repeats_that_do_not_fit_beside_each_other_wait_and_go_on_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    process = await one_repeat_waiting()
     assert "its repeat waits for room" in caplog.text
 
     await process.round(12)
